@@ -1,0 +1,74 @@
+"""The catalogue of codes: every verdict, refusal and error the system can give, in the users' words.
+
+A code is stable; its words may improve. `advice` says what the client should do. HTTP statuses are none of
+this table's business: `server.http.problems` maps codes to them.
+"""
+
+import msgspec
+
+from field_schemas.labels import Label
+
+
+class Code(msgspec.Struct, frozen=True):
+    """One thing that can be said to a client: its stable name, its words, and what to do about it."""
+
+    name: str
+    title: Label
+    advice: Label
+
+
+def _code(name: str, zh: str, en: str, advice_zh: str, advice_en: str) -> Code:
+    return Code(name, Label(zh, en), Label(advice_zh, advice_en))
+
+
+# One row a code: a table to be read down, not wrapped.
+# fmt: off
+_CHANGE_CODES = (
+    _code("type_unknown", "未知的记录类型", "Unknown record type", "更新应用后重新提交", "Update the app, then send it again"),
+    _code("field_unknown", "未知的字段", "Unknown field", "更新应用后重新提交", "Update the app, then send it again"),
+    _code("field_missing", "缺少必填字段", "A required field is missing", "补全后重新提交", "Fill it in and send it again"),
+    _code("value_invalid", "字段值无效", "A field's value is not valid", "更正后重新提交", "Correct it and send it again"),
+    _code("field_server_only", "该字段只能由服务器填写", "Only the server fills this field", "去掉该字段", "Leave the field out"),
+    _code("already_set", "该字段已有值，不能更改", "This field is set once and has a value", "核对现有值", "Check the value that stands"),
+    _code("scope_denied", "记录不在您的辖区内", "The record is outside your area", "联系主管调整授权", "Ask your supervisor for a grant"),
+    _code("role_denied", "您的角色不能进行此操作", "Your role may not do this", "请有权限的同事处理", "Ask a colleague whose role may"),
+    _code("field_denied", "您的角色不能修改该字段", "Your role may not change this field", "去掉该字段后重新提交", "Leave the field out and send it again"),
+    _code("no_scope", "记录没有所属范围", "The record lies in no scope", "填写网格、人员或部门", "Fill in its grid, person or department"),
+    _code("transition_illegal", "当前状态不允许此步骤", "This step is not possible from the current state", "同步后按当前状态处理", "Sync and go on from the current state"),
+    _code("record_unknown", "服务器上没有该记录", "The server has no such record", "重新创建", "Create it again"),
+    _code("record_deleted", "记录已被删除", "The record has been deleted", "如仍需要，请新建", "Create a new one if it is still needed"),
+    _code("record_changed", "记录已被他人修改，未删除", "Others have changed the record, it was not deleted", "查看修改后再删除", "Look at their changes, then delete"),
+    _code("type_mismatch", "记录类型不符", "The record is of another type", "检查记录编号", "Check the record's id"),
+    _code("type_too_new", "服务器还不认识此版本的记录类型", "The server does not know this version of the type yet", "稍后重试", "Send it again later"),
+    _code("change_too_large", "单条更改过大", "The change is too large", "拆分后重新提交", "Split it and send it again"),
+)
+
+_REQUEST_CODES = (
+    _code("body_malformed", "请求内容无法解析", "The body cannot be read", "检查编码格式", "Check its encoding"),
+    _code("body_too_large", "请求内容过大", "The body is too large", "分成更小的批次", "Send smaller batches"),
+    _code("batch_too_large", "批次过大", "The batch holds too many items", "分成更小的批次", "Send smaller batches"),
+    _code("sequence_gap", "设备序号不连续", "The device's sequence has a hole", "从期望的序号重新发送", "Send again from the expected number"),
+    _code("sequence_reused", "设备序号已用于其他更改", "The sequence number was used by another change", "重新编号后发送", "Renumber and send again"),
+    _code("cursor_invalid", "同步游标无效", "The cursor is not valid", "从头同步", "Pull without a cursor"),
+    _code("epoch_changed", "服务器数据已更换", "The server's data was replaced", "重新拉取并补发", "Fetch afresh and send again what is missing"),
+    _code("parameter_invalid", "参数无效", "A parameter is not valid", "按说明更正", "Correct it as described"),
+    _code("not_found", "没有找到", "Not found", "检查地址", "Check the address"),
+    _code("method_not_allowed", "不支持该方法", "The method is not supported here", "查看接口文档", "See the API page"),
+    _code("media_type_unsupported", "不支持的内容类型", "The content type is not supported", "使用 JSON 或 MessagePack", "Use JSON or MessagePack"),
+    _code("credentials_wrong", "用户名或密码错误", "Wrong user name or password", "重新输入", "Enter them again"),
+    _code("account_locked", "账户已暂时锁定", "The account is locked for a while", "稍后再试或联系管理员", "Try later or ask an administrator"),
+    _code("account_disabled", "账户已停用", "The account is disabled", "联系管理员", "Ask an administrator"),
+    _code("token_missing", "未登录", "No access token was sent", "请先登录", "Sign in first"),
+    _code("token_expired", "登录已过期", "The access token has expired", "刷新令牌", "Refresh the token"),
+    _code("token_invalid", "令牌无效", "The token is not valid", "重新登录", "Sign in again"),
+    _code("token_reused", "刷新令牌被重复使用，会话已终止", "The refresh token was used twice, the session is ended", "重新登录", "Sign in again"),
+    _code("proof_invalid", "设备密钥证明无效", "The proof of the device key is not valid", "用注册的密钥重新签名", "Sign with the enrolled key"),
+    _code("proof_stale", "设备证明的时间不符", "The proof's time is too far off", "按服务器时间重新签名", "Sign again by the server's time"),
+    _code("device_revoked", "设备已被注销", "The device has been revoked", "联系管理员", "Ask an administrator"),
+    _code("device_taken", "设备编号已被占用", "The device id is enrolled with another key or user", "使用新的设备编号", "Enrol with a new device id"),
+    _code("overloaded", "服务器繁忙", "The server is busy", "稍后按提示重试", "Retry after the time given"),
+    _code("internal", "服务器内部错误", "Something went wrong on the server", "稍后重试；数据未丢失", "Retry later; nothing was lost"),
+)
+# fmt: on
+
+CODES: dict[str, Code] = {code.name: code for code in (*_CHANGE_CODES, *_REQUEST_CODES)}

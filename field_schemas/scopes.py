@@ -1,0 +1,88 @@
+"""Scopes: the parts of the world a record lies in and a grant covers.
+
+A scope is text `kind:key`. Kinds: `grid` (a prefix of the unit-grid code: district 6, street 9, community 12,
+grid 15 digits), `person` (a user id), `dept` (a department code), `case` (a case id), `all` (everybody).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+DISTRICT_DIGITS = 6
+STREET_DIGITS = 9
+EVERYBODY = "all:"
+
+
+class ScopeRule(msgspec.Struct, frozen=True):
+    """Where a record type takes one of its scopes from: `kind`, and the `field` that holds the key.
+
+    The field may be empty in a record (no such scope then) or hold a list of keys. `field` None with kind
+    `person` means the record's owner. Kind `scope` means that the field holds whole scopes.
+    """
+
+    kind: str
+    field: str | None = None
+
+
+def in_grid(field: str) -> ScopeRule:
+    """The record lies in the unit grid whose code (or prefix) `field` holds."""
+    return ScopeRule("grid", field)
+
+
+def of_person(field: str) -> ScopeRule:
+    """The record concerns the user, or users, whose id `field` holds."""
+    return ScopeRule("person", field)
+
+
+def of_department(field: str) -> ScopeRule:
+    """The record belongs to the department whose code `field` holds."""
+    return ScopeRule("dept", field)
+
+
+def in_scopes(field: str) -> ScopeRule:
+    """The record lies in the scopes listed in `field`, as copied from another record."""
+    return ScopeRule("scope", field)
+
+
+OF_OWNER = ScopeRule("person")
+"""The record concerns the user who created it."""
+
+FOR_EVERYBODY = ScopeRule("all")
+"""The record is for everyone whose role may read its type."""
+
+
+def scopes_of(rules: Iterable[ScopeRule], fields: Mapping[str, Any], owner: str | None) -> tuple[str, ...]:
+    """The scopes of a record with these `fields`, sorted, without repeats."""
+    found: set[str] = set()
+    for rule in rules:
+        if rule.kind == "all":
+            found.add(EVERYBODY)
+            continue
+        value = owner if rule.field is None else fields.get(rule.field)
+        keys = value if isinstance(value, (list, tuple)) else (value,)
+        prefix = "" if rule.kind == "scope" else f"{rule.kind}:"
+        found.update(f"{prefix}{key}" for key in keys if key)
+    return tuple(sorted(found))
+
+
+def covers(outer: str, inner: str) -> bool:
+    """Whether a grant on `outer` reaches a record in `inner`."""
+    if outer == inner:
+        return True
+    return outer.startswith("grid:") and inner.startswith(outer)
+
+
+def feed_key(scope: str) -> str:
+    """The feed that carries `scope`: a street for grid codes, otherwise the scope itself."""
+    if scope.startswith("grid:"):
+        return scope[: len("grid:") + STREET_DIGITS]
+    return scope
+
+
+def district_of(scopes: Iterable[str]) -> str:
+    """The six-digit district of the first grid scope, "" where there is none."""
+    for scope in scopes:
+        if scope.startswith("grid:"):
+            return scope[len("grid:") :][:DISTRICT_DIGITS]
+    return ""

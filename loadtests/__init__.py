@@ -1,0 +1,1 @@
+"""Locust personas and scenarios that walk the grid in numbers."""

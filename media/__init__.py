@@ -1,0 +1,1 @@
+"""Bytes that prove something: uploads, blobs, place checks, the evidence ledger."""

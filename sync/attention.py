@@ -1,0 +1,79 @@
+"""What conflict and refusal records say, and what follows from a resolution. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from sync.draft import Draft
+from sync.errors import Refused
+from sync.messages import Change
+from sync.storage import LoggedChange
+
+
+def base_values(
+    history: Iterable[LoggedChange], fields: Mapping[str, Any], base: int, names: Iterable[str]
+) -> dict[str, Any]:
+    """The values that `names` had at version `base`: what the first later change found, or what stands."""
+    values = {name: fields.get(name) for name in names}
+    open_names = set(values)
+    for change in sorted(history, key=lambda change: change.version):
+        if change.version > base and open_names:
+            before = msgspec.msgpack.decode(change.before)
+            for name in open_names & before.keys():
+                values[name] = before[name]
+                open_names.discard(name)
+    return values
+
+
+def conflict_fields(
+    change: Change,
+    user: str,
+    draft: Draft,
+    base: Mapping[str, Any],
+    disputed: Iterable[str],
+    patch: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields of the conflict that `change` met in the record `draft`."""
+    return {
+        "record_type": draft.type,
+        "record": str(draft.id),
+        "seen_version": draft.version,
+        "change": str(change.id),
+        "offered_by": user,
+        "differences": [
+            {"field": name, "base": base[name], "standing": draft.fields.get(name), "offered": patch[name]}
+            for name in disputed
+        ],
+        "concerns": sorted({*draft.scopes, f"person:{user}"}),
+    }
+
+
+def refusal_fields(
+    change: Change, user: str, scopes: Iterable[str], refused: dict[str, Any], code: str, detail: str
+) -> dict[str, Any]:
+    """The fields of the refusal of `change`, which concerns its author and the supervisors of `scopes`."""
+    return {
+        "record_type": change.type[:200] or "?",
+        "record": str(change.record),
+        "change": str(change.id),
+        "author": user,
+        "code": code,
+        "detail": detail,
+        "refused": refused,
+        "concerns": sorted({*scopes, f"person:{user}"}),
+    }
+
+
+def resolution_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The values a conflict's resolution sets, empty while it stays open or lets the standing values be.
+
+    Raises Refused when it names fields that were not in conflict.
+    """
+    if after.get("state") != "resolved" or before.get("state") == "resolved":
+        return {}
+    resolution: dict[str, Any] = after.get("resolution") or {}
+    standing = {row["field"]: row["standing"] for row in after["differences"]}
+    if foreign := resolution.keys() - standing.keys():
+        raise Refused("field_unknown", f"not in conflict: {', '.join(sorted(foreign))}")
+    return {name: value for name, value in resolution.items() if value != standing[name]}

@@ -1,0 +1,124 @@
+"""Clocks: hybrid logical stamps that order writes, and the bounded true time at which something was captured.
+
+A stamp is one integer below 2^53: milliseconds since 2020-01-01 UTC times 4096, plus a counter. Stamps of one
+device only grow, and grow past every stamp the device has seen (hybrid logical clock, Kulkarni et al. 2014), so a
+write made in the knowledge of another always carries the larger stamp.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+STAMP_EPOCH_MS = 1_577_836_800_000
+_COUNTER_BITS = 12
+DRIFT_PPM = 100
+"""How far a phone's monotonic clock may drift, parts per million; crystals stay within 20 to 50."""
+
+Milliseconds = Callable[[], int]
+
+
+def stamp_at(time_ms: int) -> int:
+    """The first stamp of the millisecond `time_ms` (UTC since 1970)."""
+    return max(0, time_ms - STAMP_EPOCH_MS) << _COUNTER_BITS
+
+
+def stamp_ms(stamp: int) -> int:
+    """The millisecond (UTC since 1970) that `stamp` lies in."""
+    return (stamp >> _COUNTER_BITS) + STAMP_EPOCH_MS
+
+
+class HybridClock:
+    """Gives growing stamps. `now_ms` is the best known UTC time; `last` the largest stamp given or seen before."""
+
+    def __init__(self, now_ms: Milliseconds, last: int = 0) -> None:
+        self._now_ms = now_ms
+        self.last = last
+
+    def tick(self) -> int:
+        """A new stamp, larger than all before."""
+        self.last = max(stamp_at(self._now_ms()), self.last + 1)
+        return self.last
+
+    def observe(self, stamp: int) -> None:
+        """Take note of a stamp that came from elsewhere."""
+        self.last = max(self.last, stamp)
+
+
+class Captured(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a device knows about the moment it captured something, all in ms.
+
+    `wall_ms` is its own clock (UTC since 1970). `trusted_ms` is the server's time at the last contact, wrong by
+    `error_ms` at most; `elapsed_ms` the monotonic time since then, None after a reboot in between.
+    """
+
+    wall_ms: int
+    trusted_ms: int | None = None
+    elapsed_ms: int | None = None
+    error_ms: int = 0
+
+
+class Bounded(msgspec.Struct, frozen=True):
+    """A true time, UTC ms, wrong by at most `error_ms` (None: no bound is known)."""
+
+    ms: int
+    error_ms: int | None
+
+
+def estimate(captured: Captured, received_ms: int) -> Bounded:
+    """The true time of a capture that the server received at `received_ms`.
+
+    With an unbroken monotonic clock: the trusted time plus what elapsed. After a reboot the wall clock, held
+    between the last trusted time and the receipt. With neither, the wall clock held before the receipt, no bound.
+    """
+    trusted, elapsed = captured.trusted_ms, captured.elapsed_ms
+    if trusted is None:
+        return Bounded(min(captured.wall_ms, received_ms), None)
+    if elapsed is not None and elapsed >= 0:
+        error = captured.error_ms + elapsed * DRIFT_PPM // 1_000_000 + 1
+        return Bounded(min(trusted + elapsed, received_ms), error)
+    earliest = min(trusted - captured.error_ms, received_ms)
+    guess = min(max(captured.wall_ms, earliest), received_ms)
+    return Bounded(guess, max(guess - earliest, received_ms - guess))
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """One contact with the server: its time, and the device's clocks at that moment; `boot` names the boot."""
+
+    server_ms: int
+    error_ms: int
+    wall_ms: int
+    monotonic_ms: int
+    boot: str
+
+
+class TrustedClock:
+    """A device's idea of true time: the server's time at the last contact plus monotonic time since."""
+
+    def __init__(self, wall: Milliseconds, monotonic: Milliseconds, boot: str, anchor: Anchor | None = None) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._boot = boot
+        self.anchor = anchor
+
+    def trust(self, server_ms: int, round_trip_ms: int) -> Anchor:
+        """Set the clock by a server time that arrived within a round trip of `round_trip_ms`."""
+        half = round_trip_ms // 2
+        self.anchor = Anchor(server_ms + half, half + 1, self._wall(), self._monotonic(), self._boot)
+        return self.anchor
+
+    def now_ms(self) -> int:
+        """The best estimate of true UTC time."""
+        anchor = self.anchor
+        if anchor is None:
+            return self._wall()
+        if anchor.boot == self._boot:
+            return anchor.server_ms + self._monotonic() - anchor.monotonic_ms
+        return max(anchor.server_ms, self._wall() + anchor.server_ms - anchor.wall_ms)
+
+    def captured(self) -> Captured:
+        """What to write into a change made now."""
+        anchor = self.anchor
+        if anchor is None:
+            return Captured(self._wall())
+        elapsed = self._monotonic() - anchor.monotonic_ms if anchor.boot == self._boot else None
+        return Captured(self._wall(), anchor.server_ms, elapsed, anchor.error_ms)

@@ -1,0 +1,55 @@
+"""Cursors: how far a device has read each of its views. Opaque to the device.
+
+A *view* is a scope the reader receives, no wider than one feed. The cursor holds for each view the position read
+and a tag of the roles it was read with: other roles see other fields, so the view starts again.
+"""
+
+import base64
+import binascii
+import hashlib
+import uuid
+from collections.abc import Iterable
+
+import msgspec
+
+from field_schemas.access import Role
+from sync.errors import SyncError
+from sync.storage import FeedPosition
+
+
+class ViewCursor(msgspec.Struct, array_like=True, frozen=True):
+    """How far one view is read, and by which roles."""
+
+    tx: int
+    version: int
+    roles: str
+
+    @property
+    def position(self) -> FeedPosition:
+        """The position read up to."""
+        return FeedPosition(self.tx, self.version)
+
+
+class Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """What a device has read of the store whose contents are `epoch`."""
+
+    epoch: uuid.UUID
+    views: dict[str, ViewCursor]
+
+    def encode(self) -> str:
+        """The text a device keeps."""
+        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "Cursor":
+        """The cursor of a text. Raises SyncError `cursor_invalid`."""
+        try:
+            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            return msgspec.msgpack.decode(data, type=cls)
+        except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+            raise SyncError("cursor_invalid", "the cursor was not made by this server") from error
+
+
+def role_tag(roles: Iterable[Role]) -> str:
+    """A short text that differs when roles do."""
+    return hashlib.blake2s(",".join(sorted(roles)).encode(), digest_size=4).hexdigest()

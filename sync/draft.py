@@ -1,0 +1,135 @@
+"""The records a push works on: loaded once, changed in memory, written together."""
+
+import uuid
+from typing import Any
+
+import msgspec
+
+from field_schemas.scopes import district_of, feed_key
+from sync.merge import Mark
+from sync.storage import FeedRow, LoggedChange, StoredRecord, WriteBatch, WriteTransaction
+
+_fields = msgspec.msgpack.Decoder(dict[str, Any])
+_marks = msgspec.msgpack.Decoder(dict[str, Mark])
+_encode = msgspec.msgpack.Encoder().encode
+_VERSIONS_AT_ONCE = 64
+
+
+class Draft:
+    """One record as it stands within the transaction. `stored` is what it was before, None for a new one."""
+
+    __slots__ = ("deleted", "fields", "id", "marks", "owner", "scopes", "stored", "type", "version")
+
+    def __init__(
+        self, record_id: uuid.UUID, record_type: str, owner: str, stored: StoredRecord | None = None
+    ) -> None:
+        self.id = record_id
+        self.type = record_type
+        self.owner: str | None = owner
+        self.stored = stored
+        self.version = 0
+        self.scopes: tuple[str, ...] = ()
+        self.fields: dict[str, Any] = {}
+        self.marks: dict[str, Mark] = {}
+        self.deleted = False
+
+    @classmethod
+    def of(cls, stored: StoredRecord) -> "Draft":
+        """The draft of a record that exists."""
+        draft = cls(stored.id, stored.type, "", stored)
+        draft.owner = stored.owner
+        draft.version = stored.version
+        draft.scopes = stored.scopes
+        draft.fields = _fields.decode(stored.fields)
+        draft.marks = _marks.decode(stored.marks)
+        draft.deleted = stored.deleted
+        return draft
+
+    def to_stored(self, tx: int) -> StoredRecord:
+        """What to write."""
+        return StoredRecord(
+            id=self.id,
+            type=self.type,
+            version=self.version,
+            tx=tx,
+            scopes=self.scopes,
+            owner=self.owner,
+            fields=_encode(self.fields),
+            marks=_encode(self.marks),
+            district=district_of(self.scopes),
+            deleted=self.deleted,
+        )
+
+
+class Workspace:
+    """All drafts and log entries of one transaction."""
+
+    def __init__(self, tx: WriteTransaction) -> None:
+        self.tx = tx
+        self.logged: dict[uuid.UUID, LoggedChange] = {}
+        self.sequences: dict[uuid.UUID, int] = {}
+        self._new_log: list[LoggedChange] = []
+        self._drafts: dict[uuid.UUID, Draft | None] = {}
+        self._dirty: dict[uuid.UUID, Draft] = {}
+        self._next_version = 0
+        self._last_version = -1
+
+    async def load(self, ids: set[uuid.UUID]) -> None:
+        """Lock and read the records that are not here yet."""
+        missing = sorted(ids - self._drafts.keys())
+        if missing:
+            found = await self.tx.lock_records(missing)
+            for record_id in missing:
+                stored = found.get(record_id)
+                self._drafts[record_id] = Draft.of(stored) if stored else None
+
+    async def draft(self, record_id: uuid.UUID) -> Draft | None:
+        """The record as it stands now, None if there is none."""
+        if record_id not in self._drafts:
+            await self.load({record_id})
+        return self._drafts[record_id]
+
+    async def reserve(self, count: int) -> None:
+        """Reserve the versions for `count` writes at once; `version` reserves more when they run out."""
+        self._next_version = await self.tx.reserve_versions(count)
+        self._last_version = self._next_version + count - 1
+
+    async def version(self) -> int:
+        """The next version."""
+        if self._next_version > self._last_version:
+            await self.reserve(_VERSIONS_AT_ONCE)
+        version = self._next_version
+        self._next_version += 1
+        return version
+
+    def put(self, draft: Draft) -> None:
+        """Keep a changed draft."""
+        self._drafts[draft.id] = draft
+        self._dirty[draft.id] = draft
+
+    def log(self, change: LoggedChange) -> None:
+        """Keep a decided change."""
+        self.logged[change.id] = change
+        self._new_log.append(change)
+
+    async def history(self, record_id: uuid.UUID) -> list[LoggedChange]:
+        """The changes of a record, stored and decided here, oldest first."""
+        stored = await self.tx.history(record_id)
+        return stored + [change for change in self._new_log if change.record == record_id]
+
+    def batch(self) -> WriteBatch:
+        """Everything to write."""
+        removed: list[FeedRow] = []
+        added: list[FeedRow] = []
+        records: list[StoredRecord] = []
+        for draft in self._dirty.values():
+            stored = draft.to_stored(self.tx.tx)
+            records.append(stored)
+            now = {feed_key(scope) for scope in stored.scopes}
+            if draft.stored is not None:
+                old = draft.stored
+                was = {feed_key(scope) for scope in old.scopes}
+                removed += [FeedRow(key, old.tx, old.version, old.id, False) for key in sorted(was)]
+                added += [FeedRow(key, stored.tx, stored.version, stored.id, True) for key in sorted(was - now)]
+            added += [FeedRow(key, stored.tx, stored.version, stored.id, False) for key in sorted(now)]
+        return WriteBatch(records, self._new_log, removed, added, self.sequences)

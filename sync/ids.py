@@ -1,0 +1,19 @@
+"""Time-ordered ids (RFC 9562)."""
+
+import uuid
+from collections.abc import Callable
+
+RandomBytes = Callable[[int], bytes]
+
+
+def uuid7(time_ms: int, random_bytes: RandomBytes) -> uuid.UUID:
+    """A UUIDv7 for `time_ms` (UTC ms since 1970), its other 74 bits from `random_bytes`."""
+    tail = int.from_bytes(random_bytes(10), "big")
+    value = (time_ms & (1 << 48) - 1) << 80 | tail
+    value = value & ~(0xF << 76) | 7 << 76
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def derived_id(parent: uuid.UUID, purpose: str) -> uuid.UUID:
+    """The one id that follows from `parent` for `purpose`, so that repeated work makes nothing twice."""
+    return uuid.uuid5(parent, purpose)

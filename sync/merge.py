@@ -1,0 +1,219 @@
+"""Merging a change into a record, field by field, by the declared policies. Pure functions.
+
+The server decides in the order changes arrive; the policies are such that, where they promise it, the order does
+not matter. A write is *concurrent* with a field's last write when its author had not seen that write: the field
+changed after the version the author based the write on, and on another device.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from field_schemas.access import Role
+from field_schemas.policies import Policy
+from field_schemas.record import Field, RecordType
+from sync.errors import Refused
+from sync.messages import MAX_INTEGER
+
+CREATION = ""
+"""The key of the mark that a record's creation leaves for all fields set then."""
+
+
+class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
+    """Who wrote a field last: the record's version then, the stamp, the device.
+
+    `parts` is what a policy must know beyond that: for `set` the [element, version, device] of each element, for
+    `append` the [stamp, device] of each entry.
+    """
+
+    version: int
+    stamp: int
+    device: str
+    parts: list[list[Any]] = []
+
+
+class Write(msgspec.Struct, frozen=True):
+    """The write being merged: its order, what its author had seen, by which roles, and the version it makes."""
+
+    stamp: int
+    device: str
+    base: int
+    version: int
+    roles: frozenset[Role]
+
+    def concurrent_with(self, mark: Mark | None) -> bool:
+        """Whether the author had not seen the write that left `mark`."""
+        return mark is not None and mark.version > self.base and mark.device != self.device
+
+    def beats(self, mark: Mark) -> bool:
+        """Whether this write is the later one: by stamp, ties by device."""
+        return (self.stamp, self.device) > (mark.stamp, mark.device)
+
+    def mark(self, parts: list[list[Any]] | None = None) -> Mark:
+        """The mark this write leaves on a field."""
+        return Mark(self.version, self.stamp, self.device, parts or [])
+
+
+class FieldMerge(msgspec.Struct, frozen=True):
+    """A field after a write. `combined`: a concurrent write took part; `disputed`: a person must decide."""
+
+    value: Any
+    mark: Mark | None
+    combined: bool = False
+    disputed: bool = False
+
+
+class Merged(msgspec.Struct):
+    """A record's fields after a change; `before` holds the old values of the fields that really changed."""
+
+    fields: dict[str, Any]
+    marks: dict[str, Mark]
+    before: dict[str, Any]
+    combined: bool
+    disputed: list[str]
+
+
+def merge(
+    spec: RecordType[Any],
+    fields: Mapping[str, Any],
+    marks: Mapping[str, Mark],
+    patch: Mapping[str, Any],
+    write: Write,
+) -> Merged:
+    """Merge `patch` (field to operand, validated) into a record of type `spec` with these `fields`.
+
+    The mark under CREATION stands for every field that has none of its own; a record without it is being made.
+    All inputs stay untouched. Raises Refused when a policy does not allow the write; then nothing of it applies.
+    """
+    creation = marks.get(CREATION)
+    defaults = spec.defaults if creation else {}
+    result = Merged(dict(fields), dict(marks), {}, False, [])
+    for name, operand in patch.items():
+        declared = spec.fields[name]
+        mark = marks.get(name) or (creation if name in fields else None)
+        old = fields.get(name, defaults.get(name))
+        merged = _MERGE[declared.policy](declared, name, old, mark, operand, write)
+        result.combined |= merged.combined
+        if merged.disputed:
+            result.disputed.append(name)
+        if merged.mark is not None:
+            result.marks[name] = merged.mark
+        if merged.value != old:
+            result.before[name] = old
+            result.fields[name] = merged.value
+    if creation is None:
+        result.marks = {name: mark for name, mark in result.marks.items() if mark.parts}
+        result.marks[CREATION] = write.mark()
+    return result
+
+
+def _last_writer(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    concurrent = write.concurrent_with(mark)
+    if concurrent and mark is not None and not write.beats(mark):
+        return FieldMerge(old, None, combined=operand != old)
+    return FieldMerge(operand, write.mark(), combined=concurrent and operand != old)
+
+
+def _first_writer(_field: Field, name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    if not old or mark is None:
+        return FieldMerge(operand, write.mark())
+    if operand == old:
+        return FieldMerge(old, None)
+    if not write.concurrent_with(mark):
+        raise Refused("already_set", f"`{name}` is {old!r}")
+    if write.beats(mark):
+        return FieldMerge(old, None, combined=True)
+    return FieldMerge(operand, write.mark(), combined=True)
+
+
+def _server_only(_field: Field, name: str, _old: Any, _mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    if Role.SYSTEM not in write.roles:
+        raise Refused("field_server_only", f"`{name}` is filled by the server")
+    return FieldMerge(operand, write.mark())
+
+
+def _counter(_field: Field, name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    total = (old or 0) + operand
+    if abs(total) > MAX_INTEGER:
+        raise Refused("value_invalid", f"`{name}` would pass {MAX_INTEGER}")
+    return FieldMerge(total, write.mark(), combined=write.concurrent_with(mark))
+
+
+def _set(_field: Field, _name: str, _old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    held = {part[0]: part for part in mark.parts} if mark else {}
+    kept_back = False
+    for element in operand.get("remove", ()):
+        part = held.get(element)
+        if part is None:
+            continue
+        if part[1] <= write.base or part[2] == write.device:
+            del held[element]
+        else:
+            kept_back = True
+    for element in operand.get("add", ()):
+        held[element] = [element, write.version, write.device]
+    parts = [held[element] for element in sorted(held)]
+    combined = kept_back or write.concurrent_with(mark)
+    return FieldMerge([part[0] for part in parts], write.mark(parts), combined=combined)
+
+
+def _append(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    parts = mark.parts if mark else []
+    rows = list(zip(parts, old or [], strict=True))
+    rows += [([write.stamp, write.device], entry) for entry in operand]
+    rows.sort(key=lambda row: row[0])
+    entries = [entry for _, entry in rows]
+    return FieldMerge(entries, write.mark([part for part, _ in rows]), combined=write.concurrent_with(mark))
+
+
+def _extreme(better: Callable[[Any, Any], bool]) -> Callable[..., FieldMerge]:
+    def merge_extreme(
+        _field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write
+    ) -> FieldMerge:
+        combined = write.concurrent_with(mark) and operand != old
+        if operand is not None and (old is None or better(operand, old)):
+            return FieldMerge(operand, write.mark(), combined=combined)
+        return FieldMerge(old, None, combined=combined)
+
+    return merge_extreme
+
+
+def _workflow(field: Field, name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    concurrent = write.concurrent_with(mark)
+    if operand == old:
+        return FieldMerge(old, None, combined=concurrent)
+    table = field.workflow
+    if table is None or not table.allows(old, operand, write.roles):
+        steps = ", ".join(table.steps_from(old)) if table and old else ""
+        raise Refused("transition_illegal", f"`{name}`: {old or 'new'} -> {operand}; possible: {steps or 'nothing'}")
+    return FieldMerge(operand, write.mark(), combined=concurrent)
+
+
+def _review(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
+    if operand == old:
+        return FieldMerge(old, None)
+    if write.concurrent_with(mark):
+        return FieldMerge(old, None, disputed=True)
+    return FieldMerge(operand, write.mark())
+
+
+_MERGE: Mapping[Policy, Callable[[Field, str, Any, Mark | None, Any, Write], FieldMerge]] = {
+    Policy.LAST_WRITER: _last_writer,
+    Policy.FIRST_WRITER: _first_writer,
+    Policy.SERVER_ONLY: _server_only,
+    Policy.COUNTER: _counter,
+    Policy.SET: _set,
+    Policy.APPEND: _append,
+    Policy.MAXIMUM: _extreme(lambda new, old: new > old),
+    Policy.MINIMUM: _extreme(lambda new, old: new < old),
+    Policy.WORKFLOW: _workflow,
+    Policy.REVIEW: _review,
+}
+
+
+def denied_fields(declared: Mapping[str, Field], patch: Iterable[str], roles: frozenset[Role]) -> list[str]:
+    """The fields of `patch` that none of `roles` may write."""
+    if Role.SYSTEM in roles:
+        return []
+    return [name for name in patch if (only := declared[name].write) is not None and not only & roles]

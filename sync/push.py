@@ -1,0 +1,298 @@
+"""Push: decide every change a device sends, exactly once, and log the verdict.
+
+One transaction takes the pushes of many devices (group commit is the caller's). The steps for each change: known
+already? valid? permitted at the time of capture? merged field by field. What is not applied becomes a refusal
+record, what people must settle a conflict record; both are changes of the server and take the same way.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from field_schemas.policies import Policy
+from field_schemas.record import FieldError, RecordType
+from field_schemas.registry import Registry
+from field_schemas.scopes import district_of
+from sync import authority
+from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of
+from sync.authority import SERVER, Actor
+from sync.clock import Captured, estimate, stamp_at
+from sync.draft import Draft, Workspace
+from sync.errors import Refused, SequenceError, SyncError
+from sync.ids import derived_id
+from sync.merge import Merged, Write, merge
+from sync.messages import MAX_CHANGE_BYTES, Change, Outcome, PushResponse, Verdict
+from sync.storage import LoggedChange, WriteTransaction
+
+_unpack = msgspec.msgpack.decode
+_pack = msgspec.msgpack.Encoder().encode
+NOTHING = _pack({})
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """The changes of one push as received; `as_json` says how their `fields` are encoded."""
+
+    actor: Actor
+    changes: list[Change]
+    received_ms: int
+    as_json: bool = False
+
+
+async def push(
+    tx: WriteTransaction, registry: Registry, submissions: list[Submission]
+) -> list[PushResponse | SyncError]:
+    """Decide and write the submissions, in order; one answer each.
+
+    An answer that is a SyncError means that nothing of that submission was taken. Raises what the store raises,
+    then nothing at all was taken.
+    """
+    work = Workspace(tx)
+    devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device})
+    work.sequences = await tx.lock_devices(devices)
+    changes = [change for submission in submissions for change in submission.changes]
+    work.logged = await tx.changes([change.id for change in changes])
+    fresh = [change for change in changes if change.id not in work.logged]
+    await work.load({change.record for change in fresh})
+    if fresh:
+        await work.reserve(len(fresh))
+    epoch = await tx.epoch()
+    answers = [await _answer(work, registry, epoch, submission) for submission in submissions]
+    batch = work.batch()
+    if batch.changes:
+        await tx.write(batch)
+    return answers
+
+
+async def _answer(
+    work: Workspace, registry: Registry, epoch: uuid.UUID, submission: Submission
+) -> PushResponse | SyncError:
+    device = submission.actor.device
+    held = work.sequences.get(device, 0)
+    if not submission.actor.system:
+        if error := _sequence_error(work, submission.changes, held):
+            return error
+    verdicts = []
+    for change in submission.changes:
+        logged = work.logged.get(change.id)
+        if logged is None:
+            logged = await _Decision(work, registry, submission.actor, change, submission).log()
+        held = max(held, change.seq)
+        verdicts.append(_verdict(logged, change.seq))
+    if not submission.actor.system:
+        work.sequences[device] = held
+    return PushResponse(epoch, submission.received_ms, held, verdicts)
+
+
+def _sequence_error(work: Workspace, changes: list[Change], held: int) -> SequenceError | None:
+    expected = min(changes[0].seq, held + 1) if changes else 0
+    for change in changes:
+        if change.seq != expected:
+            detail = f"sequence {change.seq} came where {expected} was expected; {held} are held"
+            return SequenceError("sequence_gap", detail, held + 1)
+        if change.seq <= held and change.id not in work.logged:
+            detail = f"sequence {change.seq} was used by another change; {held} are held"
+            return SequenceError("sequence_reused", detail, held + 1)
+        expected += 1
+    return None
+
+
+def _verdict(logged: LoggedChange, seq: int) -> Verdict:
+    return Verdict(logged.id, seq, logged.outcome, logged.version, logged.code, logged.detail, logged.attention)
+
+
+class _Decision:
+    """One change on its way to a verdict."""
+
+    def __init__(
+        self, work: Workspace, registry: Registry, actor: Actor, change: Change, submission: Submission
+    ) -> None:
+        self.work = work
+        self.registry = registry
+        self.actor = actor
+        self.change = change
+        self.submission = submission
+        self.time = estimate(change.captured, submission.received_ms)
+        self.patch_bytes = NOTHING
+        self.before: dict[str, Any] = {}
+        self.version = 0
+        self.attention: uuid.UUID | None = None
+        self.scopes: tuple[str, ...] = ()
+
+    async def log(self) -> LoggedChange:
+        """Decide, carry out what follows, and log."""
+        code = detail = None
+        try:
+            outcome = await self._decide()
+        except (Refused, FieldError) as error:
+            code, detail = error.code, error.detail
+            outcome = Outcome.REFUSED
+            if not self.actor.system:
+                self.attention = await self._refusal(code, detail)
+        change = self.change
+        logged = LoggedChange(
+            id=change.id,
+            device=self.actor.device,
+            seq=change.seq,
+            user=self.actor.user,
+            type=change.type,
+            record=change.record,
+            district=district_of(self.scopes),
+            base=change.base,
+            version=self.version,
+            stamp=change.stamp,
+            outcome=outcome,
+            code=code,
+            detail=detail,
+            attention=self.attention,
+            captured_ms=self.time.ms,
+            error_ms=self.time.error_ms,
+            received_ms=self.submission.received_ms,
+            deletes=change.delete,
+            fields=self.patch_bytes,
+            before=_pack(self.before) if self.before else NOTHING,
+        )
+        self.work.log(logged)
+        return logged
+
+    async def _decide(self) -> Outcome:
+        change = self.change
+        if len(memoryview(change.fields)) > MAX_CHANGE_BYTES:
+            raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+        self.patch_bytes = _any_encoding(change.fields, self.submission.as_json)
+        spec = self.registry.get(change.type)
+        if change.type_version > spec.version:
+            raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
+        self.patch_bytes = spec.canonical_patch(change.fields, as_json=self.submission.as_json)
+        patch: dict[str, Any] = _unpack(self.patch_bytes)
+        draft = await self.work.draft(change.record)
+        if draft is None:
+            return await self._create(spec, patch)
+        self.scopes = draft.scopes
+        if draft.type != spec.name:
+            raise Refused("type_mismatch", f"{draft.id} is a {draft.type}")
+        if draft.deleted:
+            raise Refused("record_deleted", f"{spec.name} {draft.id} was deleted at version {draft.version}")
+        if change.delete:
+            return await self._delete(spec, draft)
+        return await self._update(spec, draft, patch)
+
+    async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
+        change = self.change
+        if change.base or change.delete:
+            raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
+        if missing := spec.required - patch.keys():
+            raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
+        self.scopes = spec.scopes(patch, self.actor.user)
+        roles = authority.permit_create(spec, self.actor, patch, patch, self.time.ms)
+        draft = Draft(change.record, spec.name, self.actor.user)
+        merged = merge(spec, {}, {}, _with_initial_states(spec, patch), await self._write(roles))
+        self._take(spec, draft, merged)
+        self.before = {}
+        return Outcome.APPLIED
+
+    async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
+        roles = authority.permit_update(spec, self.actor, draft.scopes, patch, self.time.ms)
+        merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
+        await self._settle(spec, draft, merged)
+        self._take(spec, draft, merged)
+        if merged.disputed:
+            self.attention = await self._conflict(draft, merged.disputed, patch)
+            return Outcome.CONFLICT
+        return Outcome.MERGED if merged.combined else Outcome.APPLIED
+
+    async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
+        authority.permit_delete(spec, self.actor, draft.scopes, self.time.ms)
+        device = str(self.actor.device)
+        if any(mark.version > self.change.base and mark.device != device for mark in draft.marks.values()):
+            raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
+        self.version = draft.version = await self.work.version()
+        draft.deleted = True
+        self.work.put(draft)
+        return Outcome.APPLIED
+
+    async def _write(self, roles: frozenset[Any]) -> Write:
+        latest = stamp_at(self.submission.received_ms + 1)
+        self.version = await self.work.version()
+        stamp = min(self.change.stamp, latest)
+        return Write(stamp, str(self.actor.device), self.change.base, self.version, roles)
+
+    def _take(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
+        draft.fields, draft.marks = merged.fields, merged.marks
+        draft.version = self.version
+        self.scopes = draft.scopes = spec.scopes(draft.fields, draft.owner)
+        self.before = merged.before
+        if not draft.scopes:
+            raise Refused("no_scope", f"{spec.name} would lie in no scope")
+        self.work.put(draft)
+
+    async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
+        """Carry out the resolution of a conflict: a change of the disputed record, by whoever resolved."""
+        if spec.name != "conflict":
+            return
+        resolution = resolution_of(draft.fields, merged.fields)
+        if resolution:
+            target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
+            change = msgspec.structs.replace(
+                target, base=draft.fields["seen_version"], fields=msgspec.Raw(_pack(resolution))
+            )
+            actor = msgspec.structs.replace(self.actor, device=SERVER.device)
+            logged = await self._consequence(actor, change)
+            if logged.outcome is Outcome.REFUSED:
+                raise Refused(logged.code or "value_invalid", logged.detail or "")
+
+    async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
+        history = await self.work.history(draft.id)
+        base = base_values(history, draft.fields, self.change.base, disputed)
+        fields = conflict_fields(self.change, self.actor.user, draft, base, disputed, patch)
+        return await self._attend("conflict", fields)
+
+    async def _refusal(self, code: str, detail: str) -> uuid.UUID:
+        draft = await self.work.draft(self.change.record)
+        hidden: frozenset[str] = frozenset()
+        if self.change.type in self.registry:
+            hidden = self.registry.get(self.change.type).limited_fields
+        refused = {name: value for name, value in _unpack(self.patch_bytes).items() if name not in hidden}
+        scopes = draft.scopes if draft else self.scopes
+        return await self._attend(
+            "refusal", refusal_fields(self.change, self.actor.user, scopes, refused, code, detail)
+        )
+
+    async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
+        change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))
+        await self._consequence(SERVER, msgspec.structs.replace(change, fields=msgspec.Raw(_pack(fields))))
+        return change.record
+
+    def _derived(self, purpose: str, record_type: str, record: uuid.UUID) -> Change:
+        now = self.submission.received_ms
+        return Change(
+            id=derived_id(self.change.id, purpose),
+            seq=0,
+            type=record_type,
+            record=record,
+            stamp=stamp_at(now),
+            captured=Captured(now, now, 0),
+        )
+
+    async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
+        submission = Submission(actor, [], self.submission.received_ms)
+        return await _Decision(self.work, self.registry, actor, change, submission).log()
+
+
+def _with_initial_states(spec: RecordType[Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """A new record's patch with the workflow states it begins in, where it names none."""
+    states = {
+        name: spec.defaults[name] for name, declared in spec.fields.items() if declared.policy is Policy.WORKFLOW
+    }
+    return states | patch if states else patch
+
+
+def _any_encoding(raw: msgspec.Raw, as_json: bool) -> bytes:
+    """The fields of a change as MessagePack, whatever they are, for the log of a change that is refused."""
+    if not as_json:
+        return bytes(raw)
+    try:
+        return _pack(msgspec.json.decode(raw))
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return _pack({"unreadable": bytes(raw)})

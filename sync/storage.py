@@ -1,0 +1,169 @@
+"""What the sync core asks of a store. Each method's docstring is a guarantee every backend must keep;
+`tests/contracts` holds them all to it.
+
+Positions in a feed are pairs (tx, version): the transaction that wrote and the version it gave. A reader only sees
+entries of transactions before which none is still open, so a position once passed never fills up later.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from sync.messages import Outcome
+
+
+class FeedPosition(NamedTuple):
+    """A place in the order in which writes become visible."""
+
+    tx: int = 0
+    version: int = 0
+
+
+class StoredRecord(msgspec.Struct, kw_only=True):
+    """A record as the store keeps it. `fields` and `marks` are MessagePack objects (sync.merge).
+
+    `district` is the six-digit district it lies in, "" for none: the key by which tables can be split.
+    """
+
+    id: uuid.UUID
+    type: str
+    version: int
+    tx: int
+    scopes: tuple[str, ...]
+    owner: str | None
+    fields: bytes
+    marks: bytes
+    district: str
+    deleted: bool = False
+
+
+class LoggedChange(msgspec.Struct, kw_only=True):
+    """A change with its verdict, as the log keeps it for ever.
+
+    `base` is what its author had seen, `version` what it made. `captured_ms` is the estimated true time, wrong by
+    `error_ms` at most. `fields` is the change's patch, `before` the old values of what it really changed, both
+    MessagePack objects. Changes the server makes itself carry `seq` 0.
+    """
+
+    id: uuid.UUID
+    device: uuid.UUID
+    seq: int
+    user: str
+    type: str
+    record: uuid.UUID
+    district: str
+    base: int
+    version: int
+    stamp: int
+    outcome: Outcome
+    code: str | None
+    detail: str | None
+    attention: uuid.UUID | None
+    captured_ms: int
+    error_ms: int | None
+    received_ms: int
+    deletes: bool
+    fields: bytes
+    before: bytes
+
+
+class FeedEntry(msgspec.Struct, frozen=True):
+    """One entry of a feed: `record` was written, or left the scope (`gone`), at `position`."""
+
+    position: FeedPosition
+    record: uuid.UUID
+    gone: bool
+
+
+class FeedRow(NamedTuple):
+    """A feed entry with the feed it stands in."""
+
+    feed: str
+    tx: int
+    version: int
+    record: uuid.UUID
+    gone: bool
+
+
+class WriteBatch(msgspec.Struct):
+    """Everything one transaction writes.
+
+    `feed_removed` are entries that newer ones replace. `sequences` is the last sequence number held of a device.
+    """
+
+    records: list[StoredRecord]
+    changes: list[LoggedChange]
+    feed_removed: list[FeedRow]
+    feed_added: list[FeedRow]
+    sequences: dict[uuid.UUID, int]
+
+
+class ReadTransaction(Protocol):
+    """One consistent view of the store."""
+
+    async def epoch(self) -> uuid.UUID:
+        """The identity of this store's contents; another after a restore or replacement."""
+
+    async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
+        """Those of the records that exist, deleted ones included."""
+
+    async def changes(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, LoggedChange]:
+        """Those of the changes that are in the log."""
+
+    async def history(self, record: uuid.UUID) -> list[LoggedChange]:
+        """All changes ever sent for a record, refused ones too, by time of receipt."""
+
+    async def feeds_within(self, scope: str) -> list[str]:
+        """The feed keys that start with `scope` and hold entries, sorted."""
+
+    async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
+        """At most `limit` entries of a feed past `after`, in order of position.
+
+        An entry is returned only when no transaction with a smaller position can still commit.
+        """
+
+    def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
+        """All living records of a type by id, a page at a time."""
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    """A read view that can also write; nothing of it is visible to others before it ends well.
+
+    A transaction that raises leaves no trace. Once its context has ended well, what it wrote survives `kill -9`
+    and power loss.
+    """
+
+    tx: int
+    """The first half of the feed positions this transaction writes; larger than those of all that have ended."""
+
+    async def lock_devices(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """The last sequence number held of each device (0: none), locked against other writers to the end."""
+
+    async def lock_records(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
+        """As `records`, locked against other writers to the end of the transaction."""
+
+    async def reserve_versions(self, count: int) -> int:
+        """The first of `count` consecutive versions nobody else gets, larger than those of all locked records."""
+
+    async def write(self, batch: WriteBatch) -> None:
+        """Insert the changes and feed rows, insert or replace the records, note the sequences.
+
+        Raises `Collision` when another transaction has meanwhile created one of the new records or changes.
+        """
+
+
+class Collision(Exception):
+    """Two transactions created the same record or change; doing the work again will see the other's."""
+
+
+class Store(Protocol):
+    """A place records and their change log are kept."""
+
+    def reading(self) -> AbstractAsyncContextManager[ReadTransaction]:
+        """Open a consistent view."""
+
+    def writing(self) -> AbstractAsyncContextManager[WriteTransaction]:
+        """Open a transaction that commits durably when its context ends well."""

@@ -17,17 +17,18 @@ from sync.errors import SyncError
 from sync.storage import FeedPosition
 
 
-class ViewCursor(msgspec.Struct, array_like=True, frozen=True):
-    """How far one view is read, and by which roles."""
+class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
+    """How far one view is read, by which roles, and how far it had been read when roles last changed."""
 
-    tx: int
-    version: int
+    position: FeedPosition
     roles: str
+    before: FeedPosition = FeedPosition()
 
-    @property
-    def position(self) -> FeedPosition:
-        """The position read up to."""
-        return FeedPosition(self.tx, self.version)
+    def resumed(self, roles: str) -> "ViewCursor":
+        """Where to go on as a reader with `roles`: from the start when they are others."""
+        if roles == self.roles:
+            return self
+        return ViewCursor(FeedPosition(), roles, max(self.position, self.before))
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True):

@@ -116,15 +116,15 @@ def _last_writer(_field: Field, _name: str, old: Any, mark: Mark | None, operand
 
 
 def _first_writer(_field: Field, name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
-    if not old or mark is None:
+    if old is None or mark is None:
         return FieldMerge(operand, write.mark())
-    if operand == old:
-        return FieldMerge(old, None)
     if not write.concurrent_with(mark):
-        raise Refused("already_set", f"`{name}` is {old!r}")
+        if operand != old:
+            raise Refused("already_set", f"`{name}` is {old!r}")
+        return FieldMerge(old, None)
     if write.beats(mark):
-        return FieldMerge(old, None, combined=True)
-    return FieldMerge(operand, write.mark(), combined=True)
+        return FieldMerge(old, None, combined=operand != old)
+    return FieldMerge(operand, write.mark(), combined=operand != old)
 
 
 def _server_only(_field: Field, name: str, _old: Any, _mark: Mark | None, operand: Any, write: Write) -> FieldMerge:

@@ -23,6 +23,7 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
+NEVER_READ = ViewCursor(FeedPosition(), "")
 
 
 async def pull(
@@ -40,10 +41,8 @@ async def pull(
     page = _Page(tx, registry, grants, request.limit)
     views: dict[str, ViewCursor] = {}
     for view in await views_of(tx, grants):
-        tag = role_tag(roles_in(grants, (view,)))
-        seen = cursor.views.get(view)
-        after = seen.position if seen and seen.roles == tag else FeedPosition()
-        views[view] = ViewCursor(*await page.read(view, after), tag)
+        start = cursor.views.get(view, NEVER_READ).resumed(role_tag(roles_in(grants, (view,))))
+        views[view] = msgspec.structs.replace(start, position=await page.read(view, start))
     return PullResponse(
         epoch=epoch,
         server_ms=now_ms,
@@ -80,8 +79,13 @@ class _Page:
         self.more = False
         self._roles: dict[tuple[str, ...], frozenset[Role]] = {}
 
-    async def read(self, view: str, after: FeedPosition) -> FeedPosition:
-        """Add what fits from `view`; the position reached."""
+    async def read(self, view: str, start: ViewCursor) -> FeedPosition:
+        """Add what fits from `view`; the position reached.
+
+        What the device may hold of the view and may not see any more it is told to forget.
+        """
+        after = start.position
+        held_until = max(after, start.before)
         room = self.limit - len(self.records) - len(self.forget)
         if room <= 0:
             self.more = True
@@ -90,14 +94,16 @@ class _Page:
         stored = await self.tx.records({entry.record for entry in entries})
         for entry in entries:
             record = stored[entry.record]
-            if not self._add(view, record) and (entry.gone or self._left(view, record, after)):
+            if self._add(record):
+                continue
+            if entry.gone or entry.position <= held_until or self._moved_since(record, after):
                 self.forget.add(record.id)
         if not entries:
             return after
         self.more |= len(entries) == room
         return entries[-1].position
 
-    def _add(self, view: str, record: StoredRecord) -> bool:
+    def _add(self, record: StoredRecord) -> bool:
         """Whether the reader sees the record, which is then on the page."""
         if record.id in self.records:
             return True
@@ -116,8 +122,8 @@ class _Page:
             roles = self._roles[scopes] = roles_in(self.grants, scopes)
         return roles
 
-    def _left(self, view: str, record: StoredRecord, after: FeedPosition) -> bool:
-        """Whether a record of the view's feed moved out of the view after `after` was read."""
+    def _moved_since(self, record: StoredRecord, after: FeedPosition) -> bool:
+        """Whether the record came to lie elsewhere after `after`: within its feed no entry marks the move."""
         if after == FeedPosition() or record.type not in self.registry:
             return False
         marks = _marks(record.marks)

@@ -70,9 +70,9 @@ async def _answer(
 ) -> PushResponse | SyncError:
     device = submission.actor.device
     held = work.sequences.get(device, 0)
-    if not submission.actor.system:
-        if error := _sequence_error(work, submission.changes, held):
-            return error
+    numbered = not submission.actor.system
+    if numbered and (error := _sequence_error(work, submission.changes, held)):
+        return error
     verdicts = []
     for change in submission.changes:
         logged = work.logged.get(change.id)
@@ -80,7 +80,7 @@ async def _answer(
             logged = await _Decision(work, registry, submission.actor, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
-    if not submission.actor.system:
+    if numbered:
         work.sequences[device] = held
     return PushResponse(epoch, submission.received_ms, held, verdicts)
 

@@ -7,7 +7,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve test lint format bench constraints clean python
+.PHONY: help setup demo serve test lint format bench docs constraints clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ format: .venv/.ready ## put the code in order
 
 bench: .venv/.ready ## measure speed
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: .venv/.ready ## rewrite the pages of docs/ that follow from the code
+	@$(BIN)/python -m tests.docs_pages
 
 constraints: python ## resolve all dependencies afresh and rewrite constraints.txt
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && set -e; \

@@ -50,13 +50,17 @@ class Grant(msgspec.Struct, frozen=True):
         return self.valid_from <= time_ms and (self.valid_until is None or time_ms < self.valid_until)
 
 
-def grants_at(grants: Iterable[Grant], user: str, time_ms: int) -> tuple[Grant, ...]:
-    """The grants that hold at `time_ms`, with what every account has beside them.
+def grants_at(grants: Iterable[Grant], time_ms: int) -> tuple[Grant, ...]:
+    """The grants that hold at `time_ms`."""
+    return tuple([grant for grant in grants if grant.holds_at(time_ms)])
+
+
+def with_implied(held: tuple[Grant, ...], user: str) -> tuple[Grant, ...]:
+    """The grants a user holds, with what every account has beside them.
 
     Each role a user holds anywhere also holds for the user's own things, together with `SELF`, and for what is
     for everybody.
     """
-    held = tuple(grant for grant in grants if grant.holds_at(time_ms))
     roles = sorted({grant.role for grant in held})
     own, public = f"person:{user}", EVERYBODY
     implied = tuple(Grant(scope, role) for role in roles for scope in (own, public))

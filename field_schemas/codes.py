@@ -41,6 +41,9 @@ _CHANGE_CODES = (
     _code("type_mismatch", "记录类型不符", "The record is of another type", "检查记录编号", "Check the record's id"),
     _code("type_too_new", "服务器还不认识此版本的记录类型", "The server does not know this version of the type yet", "稍后重试", "Send it again later"),
     _code("change_too_large", "单条更改过大", "The change is too large", "拆分后重新提交", "Split it and send it again"),
+    _code("row_malformed", "该行无法解析", "The row of the file cannot be read", "更正文件中的该行", "Correct the row in the file"),
+    _code("key_duplicate", "文件中的主键重复", "The file holds this key twice", "去掉重复的行", "Remove the row that is too many"),
+    _code("grid_unknown", "位置不在任何单元网格内", "The position lies in no unit grid", "核对位置，或先导入网格", "Check the position, or load the grids first"),
 )
 
 _REQUEST_CODES = (
@@ -69,6 +72,14 @@ _REQUEST_CODES = (
     _code("overloaded", "服务器繁忙", "The server is busy", "稍后按提示重试", "Retry after the time given"),
     _code("internal", "服务器内部错误", "Something went wrong on the server", "稍后重试；数据未丢失", "Retry later; nothing was lost"),
 )
+
+_ACCOUNT_CODES = (
+    _code("user_unknown", "没有该账户", "There is no such account", "检查用户名", "Check the user name"),
+    _code("user_taken", "用户名已被使用", "The user name is taken", "换一个用户名", "Choose another user name"),
+    _code("password_weak", "密码不符合要求", "The password does not meet the policy", "按提示更换密码", "Choose one that does"),
+    _code("duties_separate", "该账户不能同时担任这两种管理角色", "One account cannot hold both of these duties", "使用另一个账户", "Use another account"),
+    _code("device_unknown", "没有该设备", "There is no such device", "检查设备编号", "Check the device id"),
+)
 # fmt: on
 
-CODES: dict[str, Code] = {code.name: code for code in (*_CHANGE_CODES, *_REQUEST_CODES)}
+CODES: dict[str, Code] = {code.name: code for code in (*_CHANGE_CODES, *_REQUEST_CODES, *_ACCOUNT_CODES)}

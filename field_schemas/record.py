@@ -20,7 +20,7 @@ from field_schemas.access import Access, Role
 from field_schemas.labels import Label
 from field_schemas.places import Area, Position
 from field_schemas.policies import Policy, SetOperand
-from field_schemas.scopes import ScopeRule, scopes_of
+from field_schemas.scopes import OF_OWNER, ScopeRule, scopes_of
 from field_schemas.workflow import Workflow
 
 NO_ID = uuid.UUID(int=0)
@@ -102,6 +102,11 @@ class RecordType(Generic[R]):
                 self.defaults[info.name] = msgspec.to_builtins(_default(info))
             operand = _operand_type(declared.policy, hints[info.name])
             operands.append((info.name, operand | msgspec.UnsetType, msgspec.UNSET))
+        self.scope_fields = frozenset(rule.field for rule in scopes if rule.field)
+        self.has_owner_scope = OF_OWNER in scopes
+        self.initial_states = {
+            name: self.defaults[name] for name, f in self.fields.items() if f.policy is Policy.WORKFLOW
+        }
         self._check_declaration()
         self.patch_type = msgspec.defstruct(
             f"{cls.__name__}Patch", operands, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
@@ -113,8 +118,7 @@ class RecordType(Generic[R]):
         self.searchable = tuple(name for name, f in self.fields.items() if f.searchable)
 
     def _check_declaration(self) -> None:
-        named = [rule.field for rule in self.scope_rules if rule.field] + [self.place, self.title]
-        for name in named:
+        for name in (*self.scope_fields, self.place, self.title):
             if name is not None and name not in self.fields:
                 raise TypeError(f"record type {self.name!r} has no field {name!r}")
         for name, declared in self.fields.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from field_schemas.access import Grant, Role, grants_at, roles_in
+from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
 from sync.errors import Refused
 from sync.merge import denied_fields
@@ -14,6 +14,7 @@ from sync.merge import denied_fields
 SERVER_DEVICE = uuid.UUID("00000000-0000-8000-8000-000000000001")
 """The device id under which the server logs its own changes."""
 SERVER_USER = "gridwalk"
+_SYSTEM = frozenset({Role.SYSTEM})
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -24,42 +25,52 @@ class Actor(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...] = ()
     system: bool = False
 
-    def roles_over(self, scopes: Iterable[str], time_ms: int) -> frozenset[Role]:
+
+class HeldRoles:
+    """The roles an actor holds over scopes, by time; answers are remembered for one push or pull."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._known: dict[tuple[tuple[Grant, ...], tuple[str, ...]], frozenset[Role]] = {}
+
+    def over(self, scopes: tuple[str, ...], time_ms: int) -> frozenset[Role]:
         """The roles held at `time_ms` over what lies in `scopes`."""
-        if self.system:
-            return frozenset({Role.SYSTEM})
-        return roles_in(grants_at(self.grants, self.user, time_ms), scopes)
+        if self._actor.system:
+            return _SYSTEM
+        held = grants_at(self._actor.grants, time_ms)
+        roles = self._known.get((held, scopes))
+        if roles is None:
+            roles = roles_in(with_implied(held, self._actor.user), scopes)
+            self._known[held, scopes] = roles
+        return roles
 
 
 SERVER = Actor(SERVER_USER, SERVER_DEVICE, system=True)
 
 
 def permit_create(
-    spec: RecordType[Any], actor: Actor, fields: Mapping[str, Any], patch: Iterable[str], time_ms: int
+    spec: RecordType[Any], roles: HeldRoles, fields: Mapping[str, Any], scopes: tuple[str, ...], time_ms: int
 ) -> frozenset[Role]:
-    """The roles by which `actor` may create a record with these fields. Raises Refused.
+    """The roles by which a record with these fields, which will lie in `scopes`, may be created. Raises Refused.
 
     That the author owns the new record gives no right by itself: it must lie where the author has a grant.
     """
-    all_scopes = spec.scopes(fields, actor.user)
-    if not all_scopes:
-        raise Refused("no_scope", f"{spec.name}: {_scope_fields(spec)} is empty")
-    given = spec.scopes(fields, None) or all_scopes
-    return _permit(spec, actor.roles_over(given, time_ms), spec.access.create, patch, given)
+    if not scopes:
+        raise Refused("no_scope", f"{spec.name}: {', '.join(sorted(spec.scope_fields))} is empty")
+    given = spec.scopes(fields, None) if spec.has_owner_scope else scopes
+    return _permit(spec, roles.over(given or scopes, time_ms), spec.access.create, fields, given)
 
 
 def permit_update(
-    spec: RecordType[Any], actor: Actor, scopes: Iterable[str], patch: Iterable[str], time_ms: int
+    spec: RecordType[Any], roles: HeldRoles, patch: Iterable[str], scopes: tuple[str, ...], time_ms: int
 ) -> frozenset[Role]:
-    """The roles by which `actor` may change these fields of a record lying in `scopes`. Raises Refused."""
-    within = tuple(scopes)
-    return _permit(spec, actor.roles_over(within, time_ms), spec.access.write, patch, within)
+    """The roles by which these fields of a record lying in `scopes` may be changed. Raises Refused."""
+    return _permit(spec, roles.over(scopes, time_ms), spec.access.write, patch, scopes)
 
 
-def permit_delete(spec: RecordType[Any], actor: Actor, scopes: Iterable[str], time_ms: int) -> frozenset[Role]:
-    """The roles by which `actor` may delete a record lying in `scopes`. Raises Refused."""
-    within = tuple(scopes)
-    return _permit(spec, actor.roles_over(within, time_ms), spec.access.delete, (), within)
+def permit_delete(spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ...], time_ms: int) -> frozenset[Role]:
+    """The roles by which a record lying in `scopes` may be deleted. Raises Refused."""
+    return _permit(spec, roles.over(scopes, time_ms), spec.access.delete, (), scopes)
 
 
 def _permit(
@@ -78,7 +89,3 @@ def _permit(
     if denied := denied_fields(spec.fields, patch, roles):
         raise Refused("field_denied", f"{spec.name}: {', '.join(denied)}")
     return roles
-
-
-def _scope_fields(spec: RecordType[Any]) -> str:
-    return ", ".join(rule.field for rule in spec.scope_rules if rule.field)

@@ -6,6 +6,7 @@ write made in the knowledge of another always carries the larger stamp.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -15,6 +16,7 @@ DRIFT_PPM = 100
 """How far a phone's monotonic clock may drift, parts per million; crystals stay within 20 to 50."""
 
 Milliseconds = Callable[[], int]
+Moment = Annotated[int, msgspec.Meta(ge=-(2**53 - 1), le=2**53 - 1)]
 
 
 def stamp_at(time_ms: int) -> int:
@@ -51,10 +53,10 @@ class Captured(msgspec.Struct, frozen=True, omit_defaults=True):
     `error_ms` at most; `elapsed_ms` the monotonic time since then, None after a reboot in between.
     """
 
-    wall_ms: int
-    trusted_ms: int | None = None
-    elapsed_ms: int | None = None
-    error_ms: int = 0
+    wall_ms: Moment
+    trusted_ms: Moment | None = None
+    elapsed_ms: Moment | None = None
+    error_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
 
 
 class Bounded(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from field_schemas.scopes import district_of, feed_key
+from sync.ids import by_number
 from sync.merge import Mark
 from sync.storage import FeedRow, LoggedChange, StoredRecord, WriteBatch, WriteTransaction
 
@@ -76,7 +77,7 @@ class Workspace:
 
     async def load(self, ids: set[uuid.UUID]) -> None:
         """Lock and read the records that are not here yet."""
-        missing = sorted(ids - self._drafts.keys())
+        missing = sorted(ids - self._drafts.keys(), key=by_number)
         if missing:
             found = await self.tx.lock_records(missing)
             for record_id in missing:

@@ -2,8 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+
+import msgspec
 
 from sync.storage import (
     Collision,
@@ -16,42 +18,53 @@ from sync.storage import (
 )
 
 
+class State(msgspec.Struct, frozen=True):
+    """The contents at one moment. Never changed in place, so a reader may keep it."""
+
+    records: Mapping[uuid.UUID, StoredRecord] = {}
+    log: Mapping[uuid.UUID, LoggedChange] = {}
+    feeds: Mapping[str, Mapping[FeedPosition, FeedRow]] = {}
+    sequences: Mapping[uuid.UUID, int] = {}
+
+    def after(self, batch: WriteBatch) -> "State":
+        """The contents with `batch` written."""
+        feeds = dict(self.feeds)
+        for key in {row.feed for row in (*batch.feed_removed, *batch.feed_added)}:
+            rows = dict(feeds.get(key, {}))
+            for row in batch.feed_removed:
+                if row.feed == key:
+                    rows.pop(FeedPosition(row.tx, row.version), None)
+            rows.update({FeedPosition(row.tx, row.version): row for row in batch.feed_added if row.feed == key})
+            feeds[key] = rows
+        return State(
+            records={**self.records, **{record.id: record for record in batch.records}},
+            log={**self.log, **{change.id: change for change in batch.changes}},
+            feeds=feeds,
+            sequences={**self.sequences, **batch.sequences},
+        )
+
+
 class MemoryStore:
     """Records, log and feeds in dictionaries; one writer at a time."""
 
     def __init__(self, epoch: uuid.UUID) -> None:
         self.epoch_id = epoch
-        self.records: dict[uuid.UUID, StoredRecord] = {}
-        self.log: dict[uuid.UUID, LoggedChange] = {}
-        self.feeds: dict[str, dict[FeedPosition, FeedRow]] = {}
-        self.sequences: dict[uuid.UUID, int] = {}
+        self.state = State()
         self.last_version = 0
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator["MemoryTransaction"]:
-        """A view; nothing is written between two awaits of a reader that does not let go."""
+        """A snapshot, taken here."""
         yield MemoryTransaction(self)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator["MemoryTransaction"]:
-        """A transaction; what it writes appears when it ends well."""
+        """A transaction; what it writes appears to others when it ends well."""
         async with self._lock:
             transaction = MemoryTransaction(self)
             yield transaction
-            for batch in transaction.batches:
-                self._apply(batch)
-
-    def _apply(self, batch: WriteBatch) -> None:
-        for record in batch.records:
-            self.records[record.id] = record
-        for change in batch.changes:
-            self.log[change.id] = change
-        for row in batch.feed_removed:
-            self.feeds.get(row.feed, {}).pop(FeedPosition(row.tx, row.version), None)
-        for row in batch.feed_added:
-            self.feeds.setdefault(row.feed, {})[FeedPosition(row.tx, row.version)] = row
-        self.sequences.update(batch.sequences)
+            self.state = transaction.state
 
 
 class MemoryTransaction:
@@ -61,41 +74,43 @@ class MemoryTransaction:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.batches: list[WriteBatch] = []
+        self.state = store.state
+        self._locked: set[uuid.UUID] = set()
 
     async def epoch(self) -> uuid.UUID:
         return self._store.epoch_id
 
     async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
-        return {key: self._store.records[key] for key in ids if key in self._store.records}
+        return {key: self.state.records[key] for key in ids if key in self.state.records}
 
     async def changes(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, LoggedChange]:
-        return {key: self._store.log[key] for key in ids if key in self._store.log}
+        return {key: self.state.log[key] for key in ids if key in self.state.log}
 
     async def history(self, record: uuid.UUID) -> list[LoggedChange]:
-        found = [change for change in self._store.log.values() if change.record == record]
+        found = [change for change in self.state.log.values() if change.record == record]
         return sorted(found, key=lambda change: change.received_ms)
 
     async def feeds_within(self, scope: str) -> list[str]:
-        return sorted(key for key, rows in self._store.feeds.items() if key.startswith(scope) and rows)
+        return sorted(key for key, rows in self.state.feeds.items() if key.startswith(scope) and rows)
 
     async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
-        rows = self._store.feeds.get(key, {})
+        rows = self.state.feeds.get(key, {})
         positions = sorted(position for position in rows if position > after)[:limit]
         return [FeedEntry(position, rows[position].record, rows[position].gone) for position in positions]
 
     async def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
         living = sorted(
-            (record for record in self._store.records.values() if record.type == record_type and not record.deleted),
+            (record for record in self.state.records.values() if record.type == record_type and not record.deleted),
             key=lambda record: record.id,
         )
         for start in range(0, len(living), page):
             yield living[start : start + page]
 
     async def lock_devices(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
-        return {key: self._store.sequences.get(key, 0) for key in ids}
+        return {key: self.state.sequences.get(key, 0) for key in ids}
 
     async def lock_records(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
+        self._locked.update(ids)
         return await self.records(ids)
 
     async def reserve_versions(self, count: int) -> int:
@@ -104,7 +119,10 @@ class MemoryTransaction:
         return first
 
     async def write(self, batch: WriteBatch) -> None:
-        written = {change.id for earlier in self.batches for change in earlier.changes}
-        if any(change.id in self._store.log or change.id in written for change in batch.changes):
+        known = self.state.records.keys() - self._locked
+        if any(record.id in known for record in batch.records):
             raise Collision
-        self.batches.append(batch)
+        if any(change.id in self.state.log for change in batch.changes):
+            raise Collision
+        self.state = self.state.after(batch)
+        self._locked.update(record.id for record in batch.records)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from field_schemas.access import Grant, Role, grants_at, roles_in
+from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import covers, feed_key
@@ -37,7 +37,7 @@ async def pull(
     cursor = Cursor(epoch, {}) if request.cursor is None else Cursor.decode(request.cursor)
     if cursor.epoch != epoch:
         raise SyncError("epoch_changed", f"the cursor is of {cursor.epoch}, the store of {epoch}")
-    grants = grants_at(reader.grants, reader.user, now_ms)
+    grants = with_implied(grants_at(reader.grants, now_ms), reader.user)
     page = _Page(tx, registry, grants, request.limit)
     views: dict[str, ViewCursor] = {}
     for view in await views_of(tx, grants):
@@ -96,7 +96,7 @@ class _Page:
             record = stored[entry.record]
             if self._add(record):
                 continue
-            if entry.gone or entry.position <= held_until or self._moved_since(record, after):
+            if entry.gone or entry.position <= held_until or self._may_have_moved(record):
                 self.forget.add(record.id)
         if not entries:
             return after
@@ -122,13 +122,15 @@ class _Page:
             roles = self._roles[scopes] = roles_in(self.grants, scopes)
         return roles
 
-    def _moved_since(self, record: StoredRecord, after: FeedPosition) -> bool:
-        """Whether the record came to lie elsewhere after `after`: within its feed no entry marks the move."""
-        if after == FeedPosition() or record.type not in self.registry:
+    def _may_have_moved(self, record: StoredRecord) -> bool:
+        """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.
+
+        The moment of the move does not count. Versions and feed positions may be ordered differently, and to name
+        the id of a record that the device never had does no harm.
+        """
+        if record.type not in self.registry:
             return False
-        marks = _marks(record.marks)
-        scope_fields = [rule.field for rule in self.registry.get(record.type).scope_rules if rule.field]
-        return any(name in marks and marks[name].version > after.version for name in scope_fields)
+        return not self.registry.get(record.type).scope_fields.isdisjoint(_marks(record.marks))
 
 
 def wire_record(spec: RecordType[Any], record: StoredRecord, roles: Iterable[Role]) -> WireRecord:

@@ -11,23 +11,24 @@ from typing import Any
 
 import msgspec
 
-from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
 from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of
-from sync.authority import SERVER, Actor
+from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
 from sync.draft import Draft, Workspace
 from sync.errors import Refused, SequenceError, SyncError
-from sync.ids import derived_id
+from sync.ids import by_number, derived_id
 from sync.merge import Merged, Write, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome, PushResponse, Verdict
 from sync.storage import LoggedChange, WriteTransaction
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
+_object = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
 
 
@@ -49,7 +50,7 @@ async def push(
     then nothing at all was taken.
     """
     work = Workspace(tx)
-    devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device})
+    devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device}, key=by_number)
     work.sequences = await tx.lock_devices(devices)
     changes = [change for submission in submissions for change in submission.changes]
     work.logged = await tx.changes([change.id for change in changes])
@@ -74,10 +75,11 @@ async def _answer(
     if numbered and (error := _sequence_error(work, submission.changes, held)):
         return error
     verdicts = []
+    roles = HeldRoles(submission.actor)
     for change in submission.changes:
         logged = work.logged.get(change.id)
         if logged is None:
-            logged = await _Decision(work, registry, submission.actor, change, submission).log()
+            logged = await _Decision(work, registry, roles, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
     if numbered:
@@ -106,11 +108,12 @@ class _Decision:
     """One change on its way to a verdict."""
 
     def __init__(
-        self, work: Workspace, registry: Registry, actor: Actor, change: Change, submission: Submission
+        self, work: Workspace, registry: Registry, roles: HeldRoles, change: Change, submission: Submission
     ) -> None:
         self.work = work
         self.registry = registry
-        self.actor = actor
+        self.roles = roles
+        self.actor = submission.actor
         self.change = change
         self.submission = submission
         self.time = estimate(change.captured, submission.received_ms)
@@ -128,6 +131,8 @@ class _Decision:
         except (Refused, FieldError) as error:
             code, detail = error.code, error.detail
             outcome = Outcome.REFUSED
+            if self.patch_bytes is NOTHING:
+                self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
             if not self.actor.system:
                 self.attention = await self._refusal(code, detail)
         change = self.change
@@ -160,7 +165,6 @@ class _Decision:
         change = self.change
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
-        self.patch_bytes = _any_encoding(change.fields, self.submission.as_json)
         spec = self.registry.get(change.type)
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
@@ -185,25 +189,29 @@ class _Decision:
         if missing := spec.required - patch.keys():
             raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
         self.scopes = spec.scopes(patch, self.actor.user)
-        roles = authority.permit_create(spec, self.actor, patch, patch, self.time.ms)
+        roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.time.ms)
         draft = Draft(change.record, spec.name, self.actor.user)
-        merged = merge(spec, {}, {}, _with_initial_states(spec, patch), await self._write(roles))
-        self._take(spec, draft, merged)
-        self.before = {}
+        merged = merge(spec, {}, {}, spec.initial_states | patch, await self._write(roles))
+        self._take(draft, merged)
         return Outcome.APPLIED
 
     async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
-        roles = authority.permit_update(spec, self.actor, draft.scopes, patch, self.time.ms)
+        roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.time.ms)
         merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
+        if not spec.scope_fields.isdisjoint(merged.before):
+            self.scopes = spec.scopes(merged.fields, draft.owner)
+        if not self.scopes:
+            raise Refused("no_scope", f"{spec.name} would lie in no scope")
         await self._settle(spec, draft, merged)
-        self._take(spec, draft, merged)
+        self.before = merged.before
+        self._take(draft, merged)
         if merged.disputed:
             self.attention = await self._conflict(draft, merged.disputed, patch)
             return Outcome.CONFLICT
         return Outcome.MERGED if merged.combined else Outcome.APPLIED
 
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
-        authority.permit_delete(spec, self.actor, draft.scopes, self.time.ms)
+        authority.permit_delete(spec, self.roles, draft.scopes, self.time.ms)
         device = str(self.actor.device)
         if any(mark.version > self.change.base and mark.device != device for mark in draft.marks.values()):
             raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
@@ -218,13 +226,10 @@ class _Decision:
         stamp = min(self.change.stamp, latest)
         return Write(stamp, str(self.actor.device), self.change.base, self.version, roles)
 
-    def _take(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
+    def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks
         draft.version = self.version
-        self.scopes = draft.scopes = spec.scopes(draft.fields, draft.owner)
-        self.before = merged.before
-        if not draft.scopes:
-            raise Refused("no_scope", f"{spec.name} would lie in no scope")
+        draft.scopes = self.scopes
         self.work.put(draft)
 
     async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
@@ -253,7 +258,8 @@ class _Decision:
         hidden: frozenset[str] = frozenset()
         if self.change.type in self.registry:
             hidden = self.registry.get(self.change.type).limited_fields
-        refused = {name: value for name, value in _unpack(self.patch_bytes).items() if name not in hidden}
+        content = _unpack(self.patch_bytes) if code != "change_too_large" else {}
+        refused = {name: value for name, value in content.items() if name not in hidden}
         scopes = draft.scopes if draft else self.scopes
         return await self._attend(
             "refusal", refusal_fields(self.change, self.actor.user, scopes, refused, code, detail)
@@ -277,22 +283,12 @@ class _Decision:
 
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
-        return await _Decision(self.work, self.registry, actor, change, submission).log()
+        return await _Decision(self.work, self.registry, HeldRoles(actor), change, submission).log()
 
 
-def _with_initial_states(spec: RecordType[Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """A new record's patch with the workflow states it begins in, where it names none."""
-    states = {
-        name: spec.defaults[name] for name, declared in spec.fields.items() if declared.policy is Policy.WORKFLOW
-    }
-    return states | patch if states else patch
-
-
-def _any_encoding(raw: msgspec.Raw, as_json: bool) -> bytes:
-    """The fields of a change as MessagePack, whatever they are, for the log of a change that is refused."""
-    if not as_json:
-        return bytes(raw)
+def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:
+    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused."""
     try:
-        return _pack(msgspec.json.decode(raw))
-    except (msgspec.DecodeError, ValueError, OverflowError):
+        return _pack((_json_object if as_json else _object)(raw))
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         return _pack({"unreadable": bytes(raw)})

@@ -22,7 +22,7 @@ class FeedPosition(NamedTuple):
     version: int = 0
 
 
-class StoredRecord(msgspec.Struct, kw_only=True):
+class StoredRecord(msgspec.Struct, kw_only=True, gc=False):
     """A record as the store keeps it. `fields` and `marks` are MessagePack objects (sync.merge).
 
     `district` is the six-digit district it lies in, "" for none: the key by which tables can be split.
@@ -40,7 +40,7 @@ class StoredRecord(msgspec.Struct, kw_only=True):
     deleted: bool = False
 
 
-class LoggedChange(msgspec.Struct, kw_only=True):
+class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
     """A change with its verdict, as the log keeps it for ever.
 
     `base` is what its author had seen, `version` what it made. `captured_ms` is the estimated true time, wrong by
@@ -70,7 +70,7 @@ class LoggedChange(msgspec.Struct, kw_only=True):
     before: bytes
 
 
-class FeedEntry(msgspec.Struct, frozen=True):
+class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a feed: `record` was written, or left the scope (`gone`), at `position`."""
 
     position: FeedPosition

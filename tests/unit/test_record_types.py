@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import pytest
 
-from field_schemas.access import FIELD_WORKERS, SUPERVISION, Access, Grant, Role, grants_at, roles_in
+from field_schemas.access import FIELD_WORKERS, SUPERVISION, Access, Grant, Role, grants_at, roles_in, with_implied
 from field_schemas.codes import CODES
 from field_schemas.json_schema import json_schema
 from field_schemas.places import Area, Position
@@ -161,7 +161,7 @@ def test_grants_by_time() -> None:
 
 def test_no_role_without_grant() -> None:
     """Who has no grant holds only the own things, and over those no role but SELF."""
-    held = grants_at((), "li", 0)
+    held = with_implied(grants_at((), 0), "li")
     assert roles_in(held, ("person:li",)) == {Role.SELF}
     assert roles_in(held, ("grid:440304001",)) == frozenset()
 

@@ -1,0 +1,255 @@
+"""The store on PostgreSQL: many writers in many processes, and cursors that no late commit slips behind.
+
+How feed positions stay free of gaps is told in docs/decisions/0002-gap-free-cursor.md. Statements go straight to
+the driver, and a batch of any size is one round trip each: by COPY where rows are new, which takes a quarter of the
+work of arrays, else by whole columns as arrays.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants only; values travel as parameters
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from server.storage import sql
+from server.storage.tables import VERSION_BLOCK
+from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, StoredRecord, WriteBatch
+
+_RECORD_TYPES = "uuid[] text[] int8[] int8[] text[] text[] bytea[] bytea[] text[] bool[]"
+
+
+def _unnest(types: str) -> str:
+    parameters = ", ".join(f"${place}::{kind}" for place, kind in enumerate(types.split(), start=1))
+    return f"unnest({parameters})"
+
+
+_SERVER_SETTINGS = {
+    "application_name": "gridwalk",
+    # Compiling expressions never pays for queries as short as these.
+    "jit": "off",
+    # A process that hangs in a transaction holds back all cursors.
+    "idle_in_transaction_session_timeout": "60s",
+}
+_HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::int8"
+# A bitmap scan would read and sort all the rest of a feed for each page of it.
+_IN_ORDER = "set_config('enable_bitmapscan', 'off', true)"
+_BEGIN_READ = f"SELECT 0, {_HORIZON}, ({sql.EPOCH}), {_IN_ORDER}"
+_BEGIN_WRITE = f"SELECT pg_current_xact_id()::text::int8, {_HORIZON}, ({sql.EPOCH}), {_IN_ORDER}"
+_RECORDS = f"SELECT {sql.RECORD_COLUMNS} FROM records WHERE id = ANY($1::uuid[])"
+_CHANGES = f"SELECT {sql.CHANGE_COLUMNS} FROM changes WHERE id = ANY($1::uuid[])"
+_LOCK_RECORDS = f"{_RECORDS} ORDER BY id FOR UPDATE"
+_LOCK_DEVICES = "SELECT device, held FROM device_sequences WHERE device = ANY($1::uuid[]) ORDER BY device FOR UPDATE"
+_ADD_DEVICES = "INSERT INTO device_sequences SELECT unnest($1::uuid[]), 0 ON CONFLICT DO NOTHING"
+_RESERVE = "SELECT nextval('record_versions') FROM generate_series(1, $1::int)"
+_REPLACE_RECORDS = f"""
+    INSERT INTO records ({sql.RECORD_COLUMNS}) SELECT * FROM {_unnest(_RECORD_TYPES)} {sql.REPLACE_RECORD}
+"""
+_REMOVE_FROM_FEED = f"""
+    DELETE FROM feed USING {_unnest("text[] int8[] int8[]")} AS old(feed, tx, version)
+    WHERE feed.feed = old.feed AND feed.tx = old.tx AND feed.version = old.version
+"""
+_HOLD_SEQUENCES = f"""
+    INSERT INTO device_sequences (device, held) SELECT * FROM {_unnest("uuid[] int8[]")} {sql.REPLACE_SEQUENCE}
+"""
+
+
+_CONNECTION_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+)
+
+
+def postgres_engine(url: URL, connections: int) -> AsyncEngine:
+    """An engine of at most `connections`."""
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"server_settings": _SERVER_SETTINGS},
+    )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check(connection: Any, _record: object, _proxy: object) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    return engine
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine, begin: str, **options: Any) -> AsyncIterator["PostgresTransaction"]:
+    """A transaction whose first statement is `begin`.
+
+    A connection that the server closed while it was idle may show it only at that statement. Nothing was done on
+    it then, so another one is taken.
+    """
+    begun = False
+    while not begun:
+        try:
+            async with engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                try:
+                    async with driver.transaction(**options):
+                        tx, horizon, epoch, _ = await driver.fetchrow(begin)
+                        transaction = PostgresTransaction(driver, tx, horizon, epoch)
+                        begun = True
+                        yield transaction
+                finally:
+                    # Cancelled again while it rolled back: nobody knows what the connection is at.
+                    if driver.is_closed() or driver.is_in_transaction():
+                        await connection.invalidate()
+        except _CONNECTION_LOST:
+            if begun:
+                raise
+
+
+@contextmanager
+def _collisions() -> Iterator[None]:
+    try:
+        yield
+    except (
+        asyncpg.UniqueViolationError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.SerializationError,
+    ) as error:
+        raise Collision from error
+
+
+class PostgresStore:
+    """See `sync.storage.Store`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["PostgresTransaction"]:
+        """A snapshot, taken here."""
+        async with _transaction(self._engine, _BEGIN_READ, isolation="repeatable_read", readonly=True) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator["PostgresTransaction"]:
+        """A transaction at READ COMMITTED: what it locks, it sees in the newest state."""
+        async with _transaction(self._engine, _BEGIN_WRITE, isolation="read_committed") as transaction:
+            yield transaction
+
+
+class PostgresTransaction:
+    """See `sync.storage.WriteTransaction`. No transaction below `horizon` was still open when this one began."""
+
+    def __init__(self, driver: Any, tx: int, horizon: int, epoch: uuid.UUID | None) -> None:
+        self.tx = tx
+        self._driver = driver
+        self._horizon = horizon
+        self._epoch = epoch
+        self._existing: set[uuid.UUID] = set()
+
+    async def epoch(self) -> uuid.UUID:
+        if self._epoch is None:
+            raise sql.StoreEmpty
+        return self._epoch
+
+    async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
+        wanted = list(ids)
+        return _records(await self._driver.fetch(_RECORDS, wanted)) if wanted else {}
+
+    async def changes(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, LoggedChange]:
+        wanted = list(ids)
+        rows = await self._driver.fetch(_CHANGES, wanted) if wanted else []
+        return {row[0]: _change_of(row) for row in rows}
+
+    async def history(self, record: uuid.UUID) -> list[LoggedChange]:
+        return [_change_of(row) for row in await self._driver.fetch(sql.HISTORY, record)]
+
+    async def feeds_within(self, scope: str) -> list[str]:
+        return [key for (key,) in await self._driver.fetch(sql.FEEDS_WITHIN, *sql.prefix_range(_text(scope)))]
+
+    async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
+        rows = await self._driver.fetch(sql.FEED, _text(key), *after, self._horizon, limit)
+        return sql.feed_entries(rows, (row[2] for row in rows))
+
+    async def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
+        rows = await self._driver.fetch(sql.SCAN_FIRST, record_type, page)
+        while rows:
+            yield [sql.record_of(row[0], row) for row in rows]
+            full = len(rows) == page
+            rows = await self._driver.fetch(sql.SCAN_NEXT, record_type, page, rows[-1][0]) if full else []
+
+    async def lock_devices(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        with _collisions():
+            rows = await self._driver.fetch(_LOCK_DEVICES, wanted)
+            if len(rows) < len(wanted):
+                await self._driver.execute(_ADD_DEVICES, wanted)
+                rows = await self._driver.fetch(_LOCK_DEVICES, wanted)
+        return dict(rows)
+
+    async def lock_records(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        with _collisions():
+            found = _records(await self._driver.fetch(_LOCK_RECORDS, wanted))
+        self._existing.update(found)
+        return found
+
+    async def reserve_versions(self, count: int) -> int:
+        blocks = -(-count // VERSION_BLOCK)
+        while True:
+            steps = [step for (step,) in await self._driver.fetch(_RESERVE, blocks)]
+            # Others may have taken a step in between; the versions skipped then stay unused.
+            if steps[-1] - steps[0] == (blocks - 1) * VERSION_BLOCK:
+                return int(steps[0])
+
+    async def write(self, batch: WriteBatch) -> None:
+        new = [sql.record_row(record) for record in batch.records if record.id not in self._existing]
+        old = [sql.record_row(record) for record in batch.records if record.id in self._existing]
+        with _collisions():
+            await self._copy("records", sql.RECORD_FIELDS, new)
+            await self._copy("changes", sql.CHANGE_FIELDS, [_change_values(change) for change in batch.changes])
+            await self._many(_REPLACE_RECORDS, old)
+            await self._many(
+                _REMOVE_FROM_FEED, [(_text(row.feed), row.tx, row.version) for row in batch.feed_removed]
+            )
+            await self._copy("feed", FeedRow._fields, [(_text(row.feed), *row[1:]) for row in batch.feed_added])
+            await self._many(_HOLD_SEQUENCES, list(batch.sequences.items()))
+        self._existing.update(record.id for record in batch.records)
+
+    async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            await self._driver.copy_records_to_table(table, columns=columns, records=rows)
+
+    async def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            await self._driver.execute(statement, *zip(*rows, strict=True))
+
+
+def _text(value: str) -> str:
+    # PostgreSQL's text holds every character but this one, and devices may send it in any.
+    return value.replace("\x00", "\ufffd") if "\x00" in value else value
+
+
+def _change_values(change: LoggedChange) -> tuple[Any, ...]:
+    if "\x00" in change.type or "\x00" in (change.detail or ""):
+        detail = None if change.detail is None else _text(change.detail)
+        change = msgspec.structs.replace(change, type=_text(change.type), detail=detail)
+    return sql.change_row(change)
+
+
+def _records(rows: Iterable[Any]) -> dict[uuid.UUID, StoredRecord]:
+    return {(key := row[0]): sql.record_of(key, row) for row in rows}
+
+
+def _change_of(row: Any) -> LoggedChange:
+    return sql.change_of(row, row[0], row[1], row[5], row[13])

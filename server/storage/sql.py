@@ -1,0 +1,149 @@
+"""What both databases share: statements, and rows to and from the structs of `sync.storage`.
+
+Parameters are written `$1`; SQLite takes the same statements with `?1`.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants only; values travel as parameters
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from sync.messages import Outcome
+from sync.storage import FeedEntry, FeedPosition, LoggedChange, StoredRecord
+
+RECORD_FIELDS = StoredRecord.__struct_fields__
+CHANGE_FIELDS = LoggedChange.__struct_fields__
+RECORD_COLUMNS = ", ".join(f'"{name}"' for name in RECORD_FIELDS)
+CHANGE_COLUMNS = ", ".join(f'"{name}"' for name in CHANGE_FIELDS)
+
+REPLACE_RECORD = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
+    f'"{name}" = excluded."{name}"' for name in RECORD_FIELDS if name != "id"
+)
+REPLACE_SEQUENCE = "ON CONFLICT (device) DO UPDATE SET held = excluded.held"
+
+EPOCH = "SELECT epoch FROM store"
+HISTORY = f"SELECT {CHANGE_COLUMNS} FROM changes WHERE record = $1 ORDER BY received_ms, version, seq"
+FEED = """
+    SELECT tx, version, record, gone FROM feed
+    WHERE feed = $1 AND (tx, version) > ($2, $3) AND tx < $4 ORDER BY tx, version LIMIT $5
+"""
+SCAN_FIRST = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted ORDER BY id LIMIT $2"
+SCAN_NEXT = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted AND id > $3 ORDER BY id LIMIT $2"
+# A loose index scan: one index probe for each key, however many entries the feeds hold.
+FEEDS_WITHIN = """
+    WITH RECURSIVE keys(key) AS (
+        SELECT min(feed) FROM feed WHERE feed >= $1 AND feed < $2
+        UNION ALL
+        SELECT (SELECT min(feed) FROM feed WHERE feed > keys.key AND feed < $2) FROM keys WHERE keys.key IS NOT NULL
+    )
+    SELECT key FROM keys WHERE key IS NOT NULL
+"""
+
+
+class StoreEmpty(Exception):
+    """The database has its tables but no store in them: `initialise` was not called."""
+
+
+def prefix_range(prefix: str) -> tuple[str, str]:
+    """The bounds, lower one included, of all texts that start with `prefix`, in byte order."""
+    return prefix, prefix + "\U0010ffff"
+
+
+_scopes_text = msgspec.json.Encoder().encode
+_scopes = msgspec.json.Decoder(tuple[str, ...]).decode
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+def record_row(record: StoredRecord) -> tuple[Any, ...]:
+    """A row of `records`, its id still a UUID."""
+    return (
+        record.id,
+        record.type,
+        record.version,
+        record.tx,
+        _scopes_text(record.scopes).decode(),
+        record.owner,
+        record.fields,
+        record.marks,
+        record.district,
+        record.deleted,
+    )
+
+
+def record_of(record_id: uuid.UUID, row: Sequence[Any]) -> StoredRecord:
+    """The record of a row of `records`."""
+    return StoredRecord(
+        id=record_id,
+        type=row[1],
+        version=row[2],
+        tx=row[3],
+        scopes=_scopes(row[4]),
+        owner=row[5],
+        fields=row[6],
+        marks=row[7],
+        district=row[8],
+        deleted=bool(row[9]),
+    )
+
+
+def change_row(change: LoggedChange) -> tuple[Any, ...]:
+    """A row of `changes`, its ids still UUIDs."""
+    return (
+        change.id,
+        change.device,
+        change.seq,
+        change.user,
+        change.type,
+        change.record,
+        change.district,
+        change.base,
+        change.version,
+        change.stamp,
+        change.outcome,
+        change.code,
+        change.detail,
+        change.attention,
+        change.captured_ms,
+        change.error_ms,
+        change.received_ms,
+        change.deletes,
+        change.fields,
+        change.before,
+    )
+
+
+def change_of(
+    row: Sequence[Any], change: uuid.UUID, device: uuid.UUID, record: uuid.UUID, attention: uuid.UUID | None
+) -> LoggedChange:
+    """The change of a row of `changes`, with its ids as UUIDs."""
+    return LoggedChange(
+        id=change,
+        device=device,
+        seq=row[2],
+        user=row[3],
+        type=row[4],
+        record=record,
+        district=row[6],
+        base=row[7],
+        version=row[8],
+        stamp=row[9],
+        outcome=_OUTCOMES[row[10]],
+        code=row[11],
+        detail=row[12],
+        attention=attention,
+        captured_ms=row[14],
+        error_ms=row[15],
+        received_ms=row[16],
+        deletes=bool(row[17]),
+        fields=row[18],
+        before=row[19],
+    )
+
+
+def feed_entries(rows: Iterable[Sequence[Any]], ids: Iterable[uuid.UUID]) -> list[FeedEntry]:
+    """The entries of rows (tx, version, record, gone), with their records as UUIDs."""
+    return [
+        FeedEntry(FeedPosition(row[0], row[1]), record, bool(row[3])) for row, record in zip(rows, ids, strict=True)
+    ]

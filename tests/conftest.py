@@ -1,0 +1,113 @@
+"""Databases for tests: a real SQLite file, a real PostgreSQL, and stores on them.
+
+PostgreSQL starts when the first test needs it, or is the one at GRIDWALK_TEST_DATABASE_URL (whose user may create
+databases). Every test has a database of its own, migrated and with an empty store.
+"""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from server.storage.database import open_database
+from server.storage.migrate import initialise, migrate
+from sync.memory import MemoryStore
+from sync.storage import Store
+from tests.postgres import administer, postgres_database, running_postgres, url_text
+
+EPOCH = uuid.UUID("0190a5c0-0000-7000-8000-000000000001")
+"""The epoch of the stores that tests get."""
+CONNECTIONS = 6
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """The URL of a PostgreSQL database whose user may create others."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: URL) -> Iterator[str]:
+    """The name of a migrated database with an empty store, to be copied."""
+    name = f"gridwalk_template_{uuid.uuid4().hex[:8]}"
+    asyncio.run(administer(postgres_server, f"CREATE DATABASE {name}"))
+    asyncio.run(_prepare(url_text(postgres_server.set(database=name))))
+    yield name
+    asyncio.run(administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: URL, postgres_template: str) -> AsyncIterator[str]:
+    """A PostgreSQL database of the test's own."""
+    async with postgres_database(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+async def bare_postgres_url(postgres_server: URL) -> AsyncIterator[str]:
+    """A PostgreSQL database without any table."""
+    async with postgres_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file with an empty store, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "gridwalk.db"
+    asyncio.run(_prepare(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An SQLite database of the test's own."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'gridwalk.db')}"
+
+
+@pytest.fixture
+def bare_sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite database that does not exist, in a folder that does not exist."""
+    return f"sqlite:///{tmp_path / 'new' / 'gridwalk.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def bare_database_url(request: pytest.FixtureRequest) -> str:
+    """A database without any table, of each kind."""
+    url: str = request.getfixturevalue(f"bare_{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database of the test's own, of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    """Where the test's store is, on each backend; None: in memory."""
+    return None if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+async def store(store_url: str | None) -> AsyncIterator[Store]:
+    """An empty store, on each backend."""
+    if store_url is None:
+        yield MemoryStore(EPOCH)
+        return
+    database = open_database(store_url, CONNECTIONS)
+    yield database.store
+    await database.close()
+
+
+async def _prepare(url: str) -> None:
+    database = open_database(url, 1)
+    await migrate(database.engine)
+    await initialise(database.engine, EPOCH)
+    await database.close()

@@ -1,0 +1,1 @@
+"""One suite for every backend: what a protocol promises, each must keep."""

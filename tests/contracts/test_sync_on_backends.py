@@ -1,0 +1,100 @@
+"""Push and pull on every backend: what they promise does not depend on where the records are kept."""
+
+import pytest
+
+from sync.messages import Outcome, PushResponse
+from sync.storage import Store
+from tests.unit.builders import GRID, Office, component, inspector, new_id, supervisor
+
+
+@pytest.fixture
+def office(store: Store) -> Office:
+    return Office(store)
+
+
+async def test_create_and_pull(office: Office) -> None:
+    """What one inspector creates, another of the same street receives, and nobody of another street."""
+    record = new_id()
+    verdict = await office.write(inspector("li"), "component", record, component())
+    page = await office.read(inspector("wang"))
+    assert verdict.outcome is Outcome.APPLIED
+    assert [(item.id, item.version) for item in page.records] == [(record, verdict.version)]
+    assert (await office.read(inspector("zhao", "grid:440304002"))).records == []
+
+
+async def test_merge(office: Office) -> None:
+    """Concurrent writes of one field merge by its policy."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    seen = (await office.write(li, "component", record, component())).version
+    await office.write(li, "component", record, {"inspections": 1}, base=seen)
+    verdict = await office.write(wang, "component", record, {"inspections": 1}, base=seen)
+    assert verdict.outcome is Outcome.MERGED
+    assert (await office.fields(record))["inspections"] == 2
+
+
+async def test_conflict(office: Office) -> None:
+    """A conflict holds the value both started from, which the log still has, and goes to the supervisor."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    seen = (await office.write(li, "component", record, component(condition="good"))).version
+    await office.write(li, "component", record, {"condition": "worn"}, base=seen)
+    verdict = await office.write(wang, "component", record, {"condition": "damaged"}, base=seen)
+    assert verdict.outcome is Outcome.CONFLICT
+    assert verdict.attention is not None
+    (row,) = (await office.fields(verdict.attention))["differences"]
+    assert row == {"field": "condition", "base": "good", "standing": "worn", "offered": "damaged"}
+    assert verdict.attention in {item.id for item in (await office.read(supervisor())).records}
+
+
+async def test_refusal(office: Office) -> None:
+    """A refused change is answered, logged and turned into a refusal record; the next one is applied."""
+    li, record = inspector("li"), new_id()
+    refused = await office.write(li, "component", record, {"kind": "0102"})
+    applied = await office.write(li, "component", record, component())
+    assert (refused.outcome, refused.code, applied.outcome) == (Outcome.REFUSED, "field_missing", Outcome.APPLIED)
+    async with office.store.reading() as tx:
+        assert [change.id for change in await tx.history(record)] == [refused.change, applied.change]
+    assert refused.attention in {item.id for item in (await office.read(li)).records}
+
+
+async def test_forget_on_a_move(office: Office) -> None:
+    """A record that moves to another street is forgotten in the first and arrives in the second."""
+    li, wang, record = inspector("li"), inspector("wang", "grid:440304002"), new_id()
+    seen = (await office.write(li, "component", record, component())).version
+    li_page, wang_page = await office.read(li), await office.read(wang)
+    await office.write(supervisor(), "component", record, {"grid": "440304002" + GRID[9:]}, base=seen)
+    assert (await office.read(li, li_page.cursor)).forget == [record]
+    assert [item.id for item in (await office.read(wang, wang_page.cursor)).records] == [record]
+
+
+async def test_duplicates_get_the_same_verdict(office: Office) -> None:
+    """A batch sent again gets the same verdicts, refusals included, and happens once."""
+    li, record = inspector("li"), new_id()
+    batch = [
+        office.change(li, "component", record, component()),
+        office.change(li, "component", record, {"inspections": 1}, base=1),
+        office.change(li, "no such type \x00", new_id(), {}),
+    ]
+    first = await office.submit(li, *batch)
+    again = await office.submit(li, *batch)
+    assert isinstance(first, PushResponse)
+    assert isinstance(again, PushResponse)
+    facts = [
+        [(verdict.outcome, verdict.version, verdict.attention) for verdict in a.verdicts] for a in (first, again)
+    ]
+    assert facts[0] == facts[1]
+    assert again.held == 3
+    assert (await office.fields(record))["inspections"] == 1
+
+
+async def test_delta_in_pages(office: Office) -> None:
+    """Pages of any size together give every record once, and then only what changed since."""
+    li, ids = inspector("li"), [new_id() for _ in range(7)]
+    await office.submit(li, *(office.change(li, "component", record, component()) for record in ids))
+    page = await office.read(li, limit=3)
+    received = [item.id for item in page.records]
+    while page.more:
+        page = await office.read(li, page.cursor, 3)
+        received += [item.id for item in page.records]
+    assert sorted(received) == sorted(ids)
+    await office.write(li, "component", ids[4], {"remark": "看过"}, base=page.records[0].version)
+    assert [item.id for item in (await office.read(li, page.cursor)).records] == [ids[4]]

@@ -1,0 +1,72 @@
+"""Devices: enrolled at sign-in with their public key, revoked by administrators."""
+
+import uuid
+
+import msgspec
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.accounts.tables import devices
+from server.storage.database import Database
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+
+
+class Device(msgspec.Struct, frozen=True):
+    """An enrolled device. `public_key` is the raw Ed25519 key, 32 bytes; times are UTC ms."""
+
+    id: uuid.UUID
+    user_id: str
+    public_key: bytes
+    name: str
+    model: str | None
+    enrolled_ms: int
+    revoked_ms: int | None = None
+
+
+class Devices:
+    """The devices in a database."""
+
+    def __init__(self, database: Database, now_ms: Milliseconds) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def of(self, user: str | None = None) -> list[Device]:
+        """The devices of `user`, or all, by time of enrolment."""
+        query = select(devices).order_by(devices.c.enrolled_ms, devices.c.id)
+        if user is not None:
+            query = query.where(devices.c.user_id == user)
+        async with self._database.read_engine.connect() as connection:
+            return [Device(*row) for row in await connection.execute(query)]
+
+    async def revoke(self, device: uuid.UUID) -> None:
+        """Bar a device at once. Raises SyncError `device_unknown`."""
+        now = self._now_ms()
+        async with self._database.engine.begin() as connection:
+            number = devices.c.id == device
+            await connection.execute(
+                update(devices).where(number, devices.c.revoked_ms.is_(None)).values(revoked_ms=now)
+            )
+            if (await connection.execute(select(devices.c.id).where(number))).first() is None:
+                raise SyncError("device_unknown", f"there is no device {device}")
+
+
+async def enrol(connection: AsyncConnection, device: Device) -> None:
+    """Enrol a device; the same device of the same user with the same key is enrolled once.
+
+    Raises SyncError `device_taken` or `device_revoked`.
+    """
+    try:
+        async with connection.begin_nested():
+            await connection.execute(insert(devices).values(msgspec.structs.asdict(device)))
+    except IntegrityError:
+        row = (await connection.execute(select(devices).where(devices.c.id == device.id))).one()
+        _check_same(Device(*row), device)
+
+
+def _check_same(enrolled: Device, device: Device) -> None:
+    if (enrolled.user_id, enrolled.public_key) != (device.user_id, device.public_key):
+        raise SyncError("device_taken", f"device {device.id} is enrolled with another key or user")
+    if enrolled.revoked_ms is not None:
+        raise SyncError("device_revoked", f"device {device.id} was revoked")

@@ -1,0 +1,132 @@
+"""The composition root of the server: every part is made and joined here, from the settings and nothing else."""
+
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from field_schemas.registry import load_types
+from server.accounts.sessions import SessionRules, Sessions
+from server.accounts.tokens import AccessTokens
+from server.group_commit import PushQueue, QueueBounds
+from server.http.authentication import Gate
+from server.http.openapi import openapi_document
+from server.http.problems import exception_handlers
+from server.http.request_log import RequestLog
+from server.http.routes.catalogue import catalogue_routes
+from server.http.routes.docs import docs_routes
+from server.http.routes.health import health_routes
+from server.http.routes.sessions import session_routes
+from server.http.routes.sync import sync_routes
+from server.keys import load_or_make_key
+from server.logs import configure_logs
+from server.serving import run_many, run_one
+from server.settings import Settings, environment_of, load_settings
+from server.storage.database import Database, open_database
+from server.storage.migrate import initialise, migrate, pending
+from sync.clock import Milliseconds
+from sync.ids import uuid7
+
+_PRIVATE = 0o077
+"""What nobody but the server's own user may do with the files it makes."""
+_MINUTE_S = 60
+_DAY_MS = 86_400_000
+_READING_CONNECTIONS = 8
+
+
+def wall_clock_ms() -> int:
+    """UTC now, ms."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Litestar:
+    """The application. Its start brings the database up to date, its end finishes the pushes it has accepted.
+
+    Raises KeyFileError, ImportError for a package of `record_types` that does not exist, and ValueError for a
+    database URL that cannot be used.
+    """
+    database = open_database(settings.database_url, _READING_CONNECTIONS + settings.commit_writers)
+    registry = load_types(*settings.record_types)
+    key = load_or_make_key(Path(settings.key_file))
+    tokens = AccessTokens(key, settings.access_token_minutes * _MINUTE_S)
+    sessions = Sessions(database, tokens, _session_rules(settings), clock, secrets.token_bytes)
+    queue = PushQueue(database.store, registry, _queue_bounds(settings), clock)
+    gate = Gate(tokens, sessions, clock)
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        await migrate(database.engine)
+        await initialise(database.engine, uuid7(clock(), secrets.token_bytes))
+        queue.start()
+        try:
+            yield
+        finally:
+            await queue.stop()
+            await database.close()
+
+    handlers: list[HTTPRouteHandler] = [
+        *session_routes(gate, sessions, database.store, tokens.life_s, clock),
+        *sync_routes(gate, database.store, registry, queue, settings.max_batch, clock),
+        *catalogue_routes(registry),
+        *health_routes(lambda: _checks(database)),
+    ]
+    app = Litestar(
+        [*handlers, *docs_routes(openapi_document(handlers, version("gridwalk")))],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers=exception_handlers(clock),
+        request_max_body_size=settings.max_body_bytes,
+        lifespan=[running],
+    )
+    app.asgi_handler = RequestLog(app.asgi_handler)
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, and OSError when the address is taken."""
+    os.umask(_PRIVATE)
+    configure_logs(settings.log_format)
+    if settings.workers == 1:
+        run_one(create_app(settings), settings.host, settings.port)
+        return
+    os.environ.update(environment_of(settings))
+    run_many(f"{__name__}:{app_from_environment.__name__}", settings.workers, settings.host, settings.port)
+
+
+def app_from_environment() -> Litestar:
+    """The application of one of several server processes, which get their settings by the environment."""
+    settings = load_settings(os.environ, Path.cwd()).settings
+    configure_logs(settings.log_format)
+    return create_app(settings)
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    return SessionRules(
+        refresh_token_ms=settings.refresh_token_days * _DAY_MS,
+        lockout_attempts=settings.lockout_attempts,
+        lockout_ms=settings.lockout_minutes * _MINUTE_S * 1000,
+    )
+
+
+def _queue_bounds(settings: Settings) -> QueueBounds:
+    writers = 1 if settings.on_sqlite else settings.commit_writers
+    return QueueBounds(settings.commit_changes, settings.max_waiting, writers)
+
+
+async def _checks(database: Database) -> dict[str, str]:
+    """What readiness depends on: "ok" or what is wrong, without saying where the database is."""
+    try:
+        async with database.read_engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        migrations = "pending" if await pending(database.read_engine) else "ok"
+    except (SQLAlchemyError, OSError) as error:
+        return {"database": type(error).__name__}
+    return {"database": "ok", "migrations": migrations}

@@ -1,0 +1,135 @@
+"""Group commit: pushes that wait together are decided and made durable in one transaction.
+
+While a writer commits, the next pushes gather; whatever waits when it is done goes together, up to a bound. So a
+lone push waits for nobody, and many share the cost of reaching the disk.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from field_schemas.registry import Registry
+from sync.authority import Actor
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+from sync.messages import Change, PushResponse
+from sync.push import Submission, push
+from sync.storage import Collision, Store
+
+MAX_ATTEMPTS = 5
+"""How often a batch that collides with other writers is tried."""
+
+_log = structlog.get_logger(__name__)
+
+
+class QueueBounds(msgspec.Struct, frozen=True):
+    """`changes` in one commit (a single push may hold more), `waiting` pushes before it is busy, and `writers`."""
+
+    changes: int
+    waiting: int
+    writers: int
+
+
+class _Waiting:
+    """A push that waits for its answer."""
+
+    __slots__ = ("answer", "submission")
+
+    def __init__(self, submission: Submission, answer: asyncio.Future[PushResponse]) -> None:
+        self.submission = submission
+        self.answer = answer
+
+    def settle(self, outcome: PushResponse | BaseException) -> None:
+        """Hand over the answer, unless the requester has gone."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, BaseException):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
+
+
+class PushQueue:
+    """Takes pushes from many requests to the store, in the order they came."""
+
+    def __init__(self, store: Store, registry: Registry, bounds: QueueBounds, now_ms: Milliseconds) -> None:
+        self._store = store
+        self._registry = registry
+        self._bounds = bounds
+        self._now_ms = now_ms
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._open = False
+        self._writers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to accept pushes."""
+        self._open = True
+        self._writers = [asyncio.create_task(self._write_all()) for _ in range(self._bounds.writers)]
+
+    async def stop(self) -> None:
+        """Accept no more, and finish what was accepted."""
+        self._open = False
+        self._wake.set()
+        await asyncio.gather(*self._writers)
+
+    async def submit(self, actor: Actor, changes: list[Change], *, as_json: bool) -> PushResponse:
+        """Decide `changes` and make them durable.
+
+        A push once accepted is carried out even if its requester goes away. Raises SyncError: what `push` answers,
+        or `overloaded`.
+        """
+        if not self._open or len(self._waiting) >= self._bounds.waiting:
+            raise SyncError("overloaded", f"{len(self._waiting)} pushes are waiting")
+        answer: asyncio.Future[PushResponse] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(Submission(actor, changes, self._now_ms(), as_json), answer))
+        self._wake.set()
+        return await answer
+
+    async def _write_all(self) -> None:
+        while batch := await self._next_batch():
+            await self._settle(batch)
+
+    async def _next_batch(self) -> list[_Waiting]:
+        """What one transaction takes; empty when the queue is closed and drained."""
+        while self._open and not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting:
+            size += len(self._waiting[0].submission.changes)
+            if batch and size > self._bounds.changes:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self._commit([waiting.submission for waiting in batch])
+        except Exception as error:
+            await self._settle_failed(batch, error)
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            waiting.settle(answer)
+
+    async def _settle_failed(self, batch: list[_Waiting], error: Exception) -> None:
+        """One by one, so that a push that cannot be carried out does not fail its neighbours."""
+        if len(batch) == 1:
+            batch[0].settle(error)
+            return
+        _log.warning("commit_split", pushes=len(batch), error=repr(error))
+        for waiting in batch:
+            await self._settle([waiting])
+
+    async def _commit(self, submissions: list[Submission]) -> Sequence[PushResponse | SyncError]:
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                async with self._store.writing() as tx:
+                    return await push(tx, self._registry, submissions)
+            except Collision:
+                continue
+        raise SyncError("overloaded", f"{MAX_ATTEMPTS} attempts collided with other writers")

@@ -1,0 +1,43 @@
+"""Who calls: the access token, and the DPoP proof that the caller holds the device's key."""
+
+from server.accounts.proofs import thumbprint, verify_proof
+from server.accounts.sessions import Identity, Sessions
+from server.accounts.tokens import AccessTokens
+from server.http.negotiation import AnyRequest
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+
+SCHEME = "DPoP"
+
+
+class Gate:
+    """Lets a call through when token, proof and session hold."""
+
+    def __init__(self, tokens: AccessTokens, sessions: Sessions, now_ms: Milliseconds) -> None:
+        self._tokens = tokens
+        self._sessions = sessions
+        self._now_ms = now_ms
+
+    async def identify(self, request: AnyRequest) -> Identity:
+        """Who makes this call.
+
+        Raises SyncError `token_missing`, `token_invalid`, `token_expired`, `proof_invalid`, `proof_stale`,
+        `device_revoked` or `account_disabled`.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != SCHEME.lower() or not token:
+            raise SyncError("token_missing", f"this call needs the header Authorization: {SCHEME} <access token>")
+        claims = self._tokens.read(token, self._now_ms())
+        if thumbprint(self._proof_key(request, token)) != claims.cnf.jkt:
+            raise SyncError("proof_invalid", "the proof is signed by another key than the token's")
+        identity = await self._sessions.identify(claims.sid)
+        request.scope["user"] = identity
+        return identity
+
+    def proof_key(self, request: AnyRequest) -> bytes:
+        """The key that signed the proof of a call without access token. Raises SyncError."""
+        return self._proof_key(request, None)
+
+    def _proof_key(self, request: AnyRequest, token: str | None) -> bytes:
+        proof = request.headers.get("dpop", "")
+        return verify_proof(proof, request.method, request.scope["path"], self._now_ms(), token)

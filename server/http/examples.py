@@ -1,0 +1,78 @@
+"""Bodies shown in the API description. A test decodes each one as what it is an example of."""
+
+from typing import Any
+
+_DEVICE = "01938c5e-7c00-7a3b-8f10-2d4c6e8a0b11"
+_RECORD = "01938c5e-9d40-7b21-a6c2-90f1e2d3c4b5"
+_CHANGE = "01938c5e-9d41-7c55-8e0d-5a6b7c8d9e0f"
+_EPOCH = "01938b00-0000-7000-8000-000000000001"
+_NOW = 1_763_625_600_000
+_GRANTS = [{"scope": "grid:440304007", "role": "inspector", "valid_from": _NOW, "valid_until": None}]
+_FINDING = {"kind": "0102", "grid": "440304007001001", "text": "盖板破损", "place": {"lon": 114.06, "lat": 22.57}}
+
+SIGN_IN: dict[str, Any] = {
+    "user": "li.na",
+    "password": "correct horse battery",
+    "device": {
+        "id": _DEVICE,
+        "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "name": "巡查手机 7",
+        "model": "Pixel 9",
+    },
+}
+REFRESH: dict[str, Any] = {"refresh_token": "b3BhcXVlLXJhbmRvbS10ZXh0LW9mLTMyLWJ5dGVz"}
+SESSION: dict[str, Any] = {
+    "user": "li.na",
+    "display_name": "李娜",
+    "device": _DEVICE,
+    "access_token": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJsaS5uYSJ9.c2lnbmF0dXJl",
+    "expires_in": 900,
+    "refresh_token": REFRESH["refresh_token"],
+    "grants": _GRANTS,
+    "server_ms": _NOW,
+    "epoch": _EPOCH,
+}
+ME: dict[str, Any] = {
+    "user": "li.na",
+    "display_name": "李娜",
+    "device": _DEVICE,
+    "grants": _GRANTS,
+    "server_ms": _NOW,
+}
+PUSH: dict[str, Any] = {
+    "changes": [
+        {
+            "id": _CHANGE,
+            "seq": 1,
+            "type": "finding",
+            "record": _RECORD,
+            "stamp": 761_116_262_400_000,
+            "captured": {"wall_ms": _NOW, "trusted_ms": _NOW - 60_000, "elapsed_ms": 60_000, "error_ms": 40},
+            "fields": _FINDING,
+        }
+    ]
+}
+PUSH_ANSWER: dict[str, Any] = {
+    "epoch": _EPOCH,
+    "server_ms": _NOW,
+    "held": 1,
+    "verdicts": [{"change": _CHANGE, "seq": 1, "outcome": "applied", "version": 1041}],
+}
+PULL: dict[str, Any] = {"cursor": None, "limit": 2000}
+PULL_ANSWER: dict[str, Any] = {
+    "epoch": _EPOCH,
+    "server_ms": _NOW,
+    "stamp": 761_116_262_400_000,
+    "cursor": "ksQQAZOLAAAAcACAAAAAAAAAAYA",
+    "more": False,
+    "scopes": ["grid:440304007"],
+    "records": [
+        {
+            "id": _RECORD,
+            "type": "finding",
+            "version": 1041,
+            "owner": "li.na",
+            "fields": _FINDING | {"state": "reported"},
+        }
+    ],
+}

@@ -1,0 +1,115 @@
+"""Errors as RFC 9457 problems: the one table from codes to statuses, and the handlers of exceptions."""
+
+from typing import Any, TypeAlias
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from field_schemas.codes import CODES
+from server.http.messages import Problem
+from sync.clock import Milliseconds
+from sync.errors import SequenceError, SyncError
+
+PROBLEM_JSON = "application/problem+json"
+CODE_URN = "urn:gridwalk:code:"
+
+# Chosen by how clients retry: 401 after new tokens or a new proof, 409 after catching up, 503 later, others never.
+STATUS: dict[str, int] = {
+    "body_malformed": 400,
+    "cursor_invalid": 400,
+    "parameter_invalid": 400,
+    "password_weak": 400,
+    "credentials_wrong": 401,
+    "token_missing": 401,
+    "token_expired": 401,
+    "token_invalid": 401,
+    "token_reused": 401,
+    "proof_invalid": 401,
+    "proof_stale": 401,
+    "account_locked": 403,
+    "account_disabled": 403,
+    "device_revoked": 403,
+    "not_found": 404,
+    "type_unknown": 404,
+    "user_unknown": 404,
+    "device_unknown": 404,
+    "method_not_allowed": 405,
+    "device_taken": 409,
+    "duties_separate": 409,
+    "epoch_changed": 409,
+    "sequence_gap": 409,
+    "sequence_reused": 409,
+    "user_taken": 409,
+    "body_too_large": 413,
+    "batch_too_large": 413,
+    "media_type_unsupported": 415,
+    "internal": 500,
+    "overloaded": 503,
+}
+_CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "media_type_unsupported"}
+_RETRY_AFTER_S = "1"
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+
+
+def preferred_language(accept_language: str) -> str:
+    """The language asked for most; Chinese where none is named."""
+    ranked: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accept_language.split(",")):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            ranked.append((-float(quality or 1), place, tag))
+        except ValueError:
+            continue
+    tag = min(ranked)[2] if ranked else ""
+    return "zh" if tag in ("", "*") else tag
+
+
+def problem_of(error: SyncError, language: str, now_ms: int) -> Problem:
+    """The problem that tells a client of `error`."""
+    code = CODES[error.code]
+    return Problem(
+        type=CODE_URN + code.name,
+        title=code.title.text(language),
+        status=STATUS[code.name],
+        detail=error.detail.encode("utf-8", "replace").decode(),
+        code=code.name,
+        advice=code.advice.text(language),
+        server_ms=now_ms,
+        expected=error.expected if isinstance(error, SequenceError) else None,
+    )
+
+
+def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
+    """How every exception that leaves a handler becomes a problem."""
+
+    def answer(request: AnyRequest, error: SyncError) -> Response[bytes]:
+        problem = problem_of(error, preferred_language(request.headers.get("accept-language", "")), now_ms())
+        return Response(
+            _encode(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=_headers(problem.status)
+        )
+
+    def on_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+        if error.status_code >= 500:
+            return on_unexpected(request, error)
+        code = _CODE_OF_STATUS.get(error.status_code, "parameter_invalid")
+        return answer(request, SyncError(code, error.detail))
+
+    def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
+        _log.error("unexpected", path=request.scope["path"], exc_info=error)
+        return answer(request, SyncError("internal", "the server's log says more"))
+
+    return {SyncError: answer, HTTPException: on_http, Exception: on_unexpected}
+
+
+def _headers(status: int) -> dict[str, str]:
+    if status == 401:
+        return {"WWW-Authenticate": 'DPoP algs="EdDSA"'}
+    if status == 503:
+        return {"Retry-After": _RETRY_AFTER_S}
+    return {}

@@ -1,0 +1,118 @@
+"""Signing in, refreshing, signing out, and who I am."""
+
+from litestar import Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from field_schemas.labels import Label
+from server.accounts.proofs import decode_key
+from server.accounts.sessions import Enrolment, Sessions, TokenPair
+from server.http import examples
+from server.http.authentication import Gate
+from server.http.described import Operation, described
+from server.http.messages import Me, NewDevice, RefreshRequest, SessionResponse, SignInRequest
+from server.http.negotiation import AnyRequest, Body, answer
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+from sync.storage import Store
+
+TAG = Label("会话", "Sessions")
+_PROOF = ("proof_invalid", "proof_stale")
+_BODY = ("body_malformed", "body_too_large", "media_type_unsupported")
+TOKEN_CODES = ("token_missing", "token_invalid", "token_expired", *_PROOF, "device_revoked", "account_disabled")
+
+_SIGN_IN = Operation(
+    tag=TAG,
+    summary=Label("登录并注册设备", "Sign in and enrol the device"),
+    status=201,
+    request=SignInRequest,
+    response=SessionResponse,
+    codes=(
+        "credentials_wrong",
+        "account_locked",
+        "account_disabled",
+        "device_taken",
+        "device_revoked",
+        *_PROOF,
+        *_BODY,
+    ),
+    example=examples.SIGN_IN,
+    answer_example=examples.SESSION,
+    proof=True,
+)
+_REFRESH = Operation(
+    tag=TAG,
+    summary=Label("换取新令牌", "Exchange the refresh token for new tokens"),
+    request=RefreshRequest,
+    response=SessionResponse,
+    codes=("token_invalid", "token_reused", "account_disabled", "device_revoked", *_PROOF, *_BODY),
+    example=examples.REFRESH,
+    answer_example=examples.SESSION,
+    proof=True,
+)
+_SIGN_OUT = Operation(
+    tag=TAG, summary=Label("退出登录", "Sign out"), status=204, codes=TOKEN_CODES, proof=True, token=True
+)
+_ME = Operation(
+    tag=TAG,
+    summary=Label("当前用户、设备与授权", "Who is signed in, and what they may do"),
+    response=Me,
+    codes=TOKEN_CODES,
+    answer_example=examples.ME,
+    proof=True,
+    token=True,
+)
+
+
+def session_routes(
+    gate: Gate, sessions: Sessions, store: Store, access_token_s: int, now_ms: Milliseconds
+) -> list[HTTPRouteHandler]:
+    """The routes of sessions; `access_token_s` is the life of an access token."""
+    sign_in_body = Body(SignInRequest)
+    refresh_body = Body(RefreshRequest)
+
+    async def response_of(pair: TokenPair) -> SessionResponse:
+        async with store.reading() as tx:
+            epoch = await tx.epoch()
+        who = pair.identity
+        return SessionResponse(
+            user=who.user,
+            display_name=who.display_name,
+            device=who.device,
+            access_token=pair.access_token,
+            expires_in=access_token_s,
+            refresh_token=pair.refresh_token,
+            grants=who.grants,
+            server_ms=now_ms(),
+            epoch=epoch,
+        )
+
+    @post("/v1/sessions", opt=described(_SIGN_IN))
+    async def sign_in(request: AnyRequest) -> Response[bytes]:
+        key = gate.proof_key(request)
+        body = await sign_in_body.read(request)
+        pair = await sessions.sign_in(body.user, body.password, _enrolment(body.device, key))
+        return answer(request, await response_of(pair), 201)
+
+    @post("/v1/sessions/refresh", status_code=200, opt=described(_REFRESH))
+    async def refresh(request: AnyRequest) -> Response[bytes]:
+        key = gate.proof_key(request)
+        body = await refresh_body.read(request)
+        return answer(request, await response_of(await sessions.refresh(body.refresh_token, key)))
+
+    @delete("/v1/sessions/current", opt=described(_SIGN_OUT))
+    async def sign_out(request: AnyRequest) -> None:
+        who = await gate.identify(request)
+        await sessions.sign_out(who.session)
+
+    @get("/v1/me", opt=described(_ME))
+    async def me(request: AnyRequest) -> Response[bytes]:
+        who = await gate.identify(request)
+        return answer(request, Me(who.user, who.display_name, who.device, who.grants, now_ms()))
+
+    return [sign_in, refresh, sign_out, me]
+
+
+def _enrolment(device: NewDevice, key: bytes) -> Enrolment:
+    if decode_key(device.public_key) != key:
+        raise SyncError("proof_invalid", "the proof is signed by another key than the device's")
+    return Enrolment(device.id, key, device.name, device.model)

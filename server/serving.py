@@ -1,0 +1,105 @@
+"""Running the server: one process or several, one line when it is ready, a clean end on SIGTERM and SIGINT."""
+
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+Application = Callable[..., Awaitable[None]]
+
+_GRACE_S = 10
+_READY_POLL_S = 0.1
+_READY_TRIES = 600
+_NOT_STARTED = 3
+"""The exit status of a server that could not start, as uvicorn has it."""
+
+
+def run_one(app: Application, host: str, port: int) -> None:
+    """Serve in this process.
+
+    Raises OSError when the address is taken, and SystemExit when the application cannot start.
+    """
+    listener = _listen(host, port)
+    server = _AnnouncingServer(_config(app, 1), _url(host, listener))
+    server.run([listener])
+    if not server.started:
+        sys.exit(_NOT_STARTED)
+
+
+def run_many(factory: str, workers: int, host: str, port: int) -> None:
+    """Serve in `workers` processes, each of which calls the factory named "module:function"."""
+    listener = _listen(host, port)
+    threading.Thread(target=_announce_when_ready, args=(_url(host, listener),), daemon=True).start()
+    Multiprocess(_config(factory, workers), [listener]).run()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _announce(self._url)
+
+
+def _config(app: Application | str, workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, _leave)
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    named = f"[{host}]" if ":" in host else host
+    return f"http://{named}:{listener.getsockname()[1]}"
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(f"Gridwalk 已就绪 is ready: {url} ({url}/docs)\n")
+    sys.stdout.flush()
+
+
+def _announce_when_ready(url: str) -> None:
+    for _ in range(_READY_TRIES):
+        try:
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=1):  # noqa: S310
+                _announce(url)
+                return
+        except OSError:
+            time.sleep(_READY_POLL_S)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """End well: uvicorn raises the signal again when it has shut down."""
+    sys.exit(0)

@@ -1,0 +1,36 @@
+"""When to sync next: polling, and backing off with jitter while the network is bad. Pure but for the loop."""
+
+from collections.abc import Awaitable, Callable
+
+from client_sdk.errors import DeviceError, Offline
+from sync.ids import RandomBytes
+
+_FIRST_S = 1.0
+_LONGEST_S = 300.0
+
+
+def backoff_s(failures: int, random_bytes: RandomBytes, retry_after_s: float | None) -> float:
+    """Seconds to wait after `failures` (>= 1) in a row: exponential with full jitter, after what the server asked."""
+    ceiling = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
+    fraction: float = int.from_bytes(random_bytes(4), "big") / 2**32
+    return (retry_after_s or 0.0) + fraction * ceiling
+
+
+async def keep_synced(
+    sync: Callable[[], Awaitable[object]],
+    sleep: Callable[[float], Awaitable[None]],
+    random_bytes: RandomBytes,
+    interval_s: float,
+) -> None:
+    """Sync, wait `interval_s`, and again, until cancelled. Trouble with server or network makes it wait longer."""
+    failures = 0
+    while True:
+        try:
+            await sync()
+        except DeviceError as error:
+            failures += 1
+            asked = error.retry_after_s if isinstance(error, Offline) else None
+            await sleep(backoff_s(failures, random_bytes, asked))
+        else:
+            failures = 0
+            await sleep(interval_s)

@@ -1,0 +1,189 @@
+"""HTTP to the server: proofs, tokens, and problems turned into errors."""
+
+import asyncio
+import contextlib
+from typing import NamedTuple, TypeVar
+
+import httpx
+import msgspec
+
+from client_sdk.clocks import Clocks
+from client_sdk.errors import DeviceError, Offline, Rejected, SignInNeeded
+from client_sdk.identity import Identity
+from client_sdk.sessions import Sessions
+from client_sdk.wire import Credentials, EnrolledDevice, Me, Problem, Refresh, SessionResponse
+from sync.clock import TrustedClock
+from sync.ids import RandomBytes
+from sync.messages import PullRequest, PullResponse, PushRequest, PushResponse
+
+T = TypeVar("T", SessionResponse, Me, PushResponse, PullResponse)
+MSGPACK = "application/msgpack"
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_problem = msgspec.json.Decoder(Problem).decode
+_SESSION_OVER = frozenset({"token_missing", "token_invalid", "token_reused", "token_expired", "device_revoked"})
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+class _Answer(NamedTuple):
+    """A successful answer's body, and the ms from asking to answer."""
+
+    body: bytes
+    round_trip_ms: int
+
+
+class Traffic(msgspec.Struct):
+    """Requests made, and bytes of their bodies sent and received."""
+
+    requests: int = 0
+    sent: int = 0
+    received: int = 0
+
+
+class Connection:
+    """Talks to one server in the name of one device; remembers nothing but the traffic."""
+
+    def __init__(
+        self,
+        server: str,
+        transport: httpx.AsyncBaseTransport | None,
+        sessions: Sessions,
+        clock: TrustedClock,
+        clocks: Clocks,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=server, transport=transport, timeout=_TIMEOUT)
+        self._sessions = sessions
+        self._clock = clock
+        self._clocks = clocks
+        self._random_bytes = random_bytes
+        self._refreshing = asyncio.Lock()
+        self.traffic = Traffic()
+
+    async def close(self) -> None:
+        """Close the network."""
+        await self._http.aclose()
+
+    async def sign_in(self, identity: Identity, user: str, password: str) -> SessionResponse:
+        """A session for `user` on the device `identity`, which is enrolled if it is new. Raises Rejected, Offline."""
+        device = EnrolledDevice(identity.device, identity.public_key, name="gridwalk")
+        body = _encode(Credentials(user, password, device))
+        return self._read(await self._call("POST", "/v1/sessions", body, identity), SessionResponse)
+
+    async def sign_out(self) -> None:
+        """End the session on the server."""
+        await self._authorized("DELETE", "/v1/sessions/current")
+
+    async def me(self) -> Me:
+        """Who the server says is signed in, with what grants."""
+        return self._read(await self._authorized("GET", "/v1/me"), Me)
+
+    async def push(self, request: PushRequest) -> PushResponse:
+        """Send changes. Raises Rejected, with `expected` for sequence errors, SignInNeeded, Offline."""
+        return self._read(await self._authorized("POST", "/v1/push", _encode(request)), PushResponse)
+
+    async def pull(self, request: PullRequest) -> PullResponse:
+        """Ask for a page. Raises as `push`."""
+        return self._read(await self._authorized("POST", "/v1/pull", _encode(request)), PullResponse)
+
+    async def _authorized(self, method: str, path: str, body: bytes = b"") -> _Answer:
+        token = await self._token()
+        try:
+            return await self._call(method, path, body, self._sessions.identity, token)
+        except SignInNeeded as error:
+            if error.code != "token_expired":
+                raise
+        token = await self._token(not_this=token)
+        return await self._call(method, path, body, self._sessions.identity, token)
+
+    async def _token(self, not_this: str = "") -> str:
+        """An access token that is valid by the trusted clock, and another than `not_this`."""
+        async with self._refreshing:
+            account = self._sessions.account
+            if account is None or not account.refresh_token:
+                raise SignInNeeded("token_missing", "nobody is signed in")
+            if account.access_token != not_this and account.expires_ms > self._clock.now_ms():
+                return account.access_token
+            body = _encode(Refresh(account.refresh_token))
+            answer = await self._call("POST", "/v1/sessions/refresh", body, self._sessions.identity)
+            response = self._read(answer, SessionResponse)
+            await self._sessions.renew(response)
+            return response.access_token
+
+    async def _call(
+        self, method: str, path: str, body: bytes, identity: Identity, token: str | None = None
+    ) -> _Answer:
+        """Send one request; once more when the device's clock was wrong and the server has set it right."""
+        try:
+            return await self._send(method, path, body, identity, token)
+        except _StaleProof:
+            return await self._send(method, path, body, identity, token)
+
+    async def _send(self, method: str, path: str, body: bytes, identity: Identity, token: str | None) -> _Answer:
+        began = self._clocks.monotonic_ms()
+        response = await self._exchange(method, path, body, self._headers(method, path, identity, token))
+        round_trip_ms = self._clocks.monotonic_ms() - began
+        if response.is_success:
+            return _Answer(response.content, round_trip_ms)
+        problem = _problem_of(response)
+        if problem.server_ms is not None:
+            self._clock.trust(problem.server_ms, round_trip_ms)
+        raise _error(problem, response)
+
+    def _read(self, answer: _Answer, kind: type[T]) -> T:
+        try:
+            decoded = msgspec.msgpack.decode(answer.body, type=kind)
+        except msgspec.MsgspecError as error:
+            # What answers so is no Gridwalk server: a captive portal, a broken proxy.
+            raise Offline(f"the answer cannot be read: {error}") from error
+        self._clock.trust(decoded.server_ms, answer.round_trip_ms)
+        return decoded
+
+    async def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        self.traffic.requests += 1
+        self.traffic.sent += len(body)
+        try:
+            response = await self._http.request(method, path, content=body, headers=headers)
+        except httpx.RequestError as error:
+            raise Offline(f"{type(error).__name__}: {error}") from error
+        self.traffic.received += response.num_bytes_downloaded
+        return response
+
+    def _headers(self, method: str, path: str, identity: Identity, token: str | None) -> dict[str, str]:
+        proof = identity.proof(
+            method,
+            str(self._http.base_url.join(path)),
+            time_ms=self._clock.now_ms(),
+            jti=self._random_bytes(16).hex(),
+            access_token=token,
+        )
+        headers = {"DPoP": proof, "Accept": MSGPACK, "Content-Type": MSGPACK}
+        if token is not None:
+            headers["Authorization"] = f"DPoP {token}"
+        return headers
+
+
+class _StaleProof(Rejected):
+    """The proof's time was too far off; the clock has been set since."""
+
+
+def _problem_of(response: httpx.Response) -> Problem:
+    with contextlib.suppress(msgspec.MsgspecError):
+        if response.headers.get("content-type", "").startswith("application/problem+json"):
+            return _problem(response.content)
+    return Problem("")
+
+
+def _error(problem: Problem, response: httpx.Response) -> DeviceError:
+    code, detail = problem.code, problem.detail or problem.title
+    if not code or response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+        return Offline(f"{response.status_code} {code} {detail}", _retry_after(response))
+    if code == "proof_stale":
+        return _StaleProof(code, detail)
+    if response.status_code == httpx.codes.UNAUTHORIZED and code in _SESSION_OVER:
+        return SignInNeeded(code, detail)
+    return Rejected(code, detail, problem.expected)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None

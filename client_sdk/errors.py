@@ -1,0 +1,70 @@
+"""What can go wrong on a device.
+
+DeviceError
+├── Offline         the server cannot be reached or is busy: nothing is lost, try again later
+├── Rejected        the server answered a request with a code
+│   └── SignInNeeded  only the user can help, by signing in again
+├── NotAllowed      a local write breaks a rule about who may do what: nothing is stored
+├── Invalid         a local write breaks the record type's declaration: nothing is stored
+├── UnsentWork      another user cannot take over a store that holds unsent work
+├── StoreInUse      another process has the store open
+└── StoreDamaged    the store's file turned out damaged; opening it again rescues what can be rescued
+"""
+
+
+class DeviceError(Exception):
+    """Base of all errors the SDK raises itself."""
+
+
+class Offline(DeviceError):
+    """The server could not be reached, or asked to be left alone for `retry_after_s` seconds."""
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class _Coded(DeviceError):
+    """An error with a `code` of the catalogue (field_schemas.codes); `detail` says what and where."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class Rejected(_Coded):
+    """The server answered with a problem. `expected` is the sequence number to go on from, where it says so."""
+
+    def __init__(self, code: str, detail: str, expected: int | None = None) -> None:
+        super().__init__(code, detail)
+        self.expected = expected
+
+
+class SignInNeeded(Rejected):
+    """The session is over, or there was none."""
+
+
+class NotAllowed(_Coded):
+    """The user's roles, or a workflow, do not allow the write."""
+
+
+class Invalid(_Coded):
+    """The write does not fit the record type."""
+
+
+class UnsentWork(DeviceError):
+    """`count` changes of `user` have not reached the server yet; another user would make them unsendable."""
+
+    def __init__(self, user: str, count: int) -> None:
+        super().__init__(f"{count} changes of {user} are not sent yet; {user} must sync first")
+        self.user = user
+        self.count = count
+
+
+class StoreInUse(DeviceError):
+    """The store's file is open elsewhere."""
+
+
+class StoreDamaged(DeviceError):
+    """The store's file cannot be read."""

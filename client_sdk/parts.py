@@ -1,0 +1,65 @@
+"""What a device is made of, put together from its store."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from client_sdk.clocks import Clocks
+from client_sdk.sessions import Sessions
+from client_sdk.store.opening import open_store
+from client_sdk.store.rescue import RescueReport
+from client_sdk.store.thread import StoreThread, Tables
+from field_schemas.registry import Registry
+from sync.clock import HybridClock, TrustedClock
+from sync.ids import RandomBytes
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """An open store with the device's identity, clocks and record types."""
+
+    store: StoreThread
+    registry: Registry
+    sessions: Sessions
+    clock: TrustedClock
+    stamps: HybridClock
+    clocks: Clocks
+    random_bytes: RandomBytes
+    rescue: RescueReport | None
+
+
+async def assemble(path: Path, registry: Registry, clocks: Clocks, random_bytes: RandomBytes) -> Parts:
+    """Open the store at `path`, rescuing what can be rescued when it is damaged. Raises StoreInUse."""
+    store = StoreThread(path)
+    rescued: list[RescueReport] = []
+
+    def opening() -> Tables:
+        tables, report = open_store(path, registry, clocks.wall_ms(), random_bytes)
+        rescued.extend([report] if report else [])
+        return tables
+
+    try:
+        await store.open(opening)
+        return await store.run(_restored, store, clocks, random_bytes, rescued[0] if rescued else None)
+    except BaseException:
+        await asyncio.shield(store.close())
+        raise
+
+
+def _restored(
+    tables: Tables, store: StoreThread, clocks: Clocks, random_bytes: RandomBytes, rescue: RescueReport | None
+) -> Parts:
+    clock = TrustedClock(clocks.wall_ms, clocks.monotonic_ms, clocks.boot, tables.meta.anchor)
+    identity = tables.meta.identity
+    if identity is None:
+        raise RuntimeError("opening gives every store an identity")
+    return Parts(
+        store=store,
+        registry=tables.registry,
+        sessions=Sessions(store, clock, identity, tables.meta.account),
+        clock=clock,
+        stamps=HybridClock(clock.now_ms, tables.meta.stamp),
+        clocks=clocks,
+        random_bytes=random_bytes,
+        rescue=rescue,
+    )

@@ -1,0 +1,111 @@
+"""What the SDK tells its caller: progress, reports, pending work, verdicts, things that need a person."""
+
+import enum
+import uuid
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from client_sdk.errors import DeviceError
+from sync.messages import Outcome
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a sync is: changes pushed or records pulled, of `total` where that is known."""
+
+    phase: Literal["push", "pull"]
+    done: int
+    total: int | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class SyncReport(msgspec.Struct, frozen=True):
+    """What one sync did. Bytes are those of bodies as they travelled; `verdicts` counts by `Outcome`."""
+
+    pushed: int
+    verdicts: dict[str, int]
+    pulled: int
+    forgotten: int
+    bytes_sent: int
+    bytes_received: int
+    requests: int
+    seconds: float
+
+
+class SyncState(enum.StrEnum):
+    """What the device is doing about its server."""
+
+    IDLE = "idle"
+    SYNCING = "syncing"
+    OFFLINE = "offline"
+    """The last attempt did not get through; nothing is lost."""
+    FAILED = "failed"
+    """The server answered the last attempt with a problem; see `Status.error`."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The state of sync, the last report of a sync that went through, and the error of the last one if it failed."""
+
+    state: SyncState
+    report: SyncReport | None = None
+    error: DeviceError | None = None
+
+
+OnStatus = Callable[[Status], None]
+
+
+class PendingChange(msgspec.Struct, frozen=True):
+    """One change not yet sent. `fields` maps field to operand: a value, a difference, elements or entries."""
+
+    change: uuid.UUID
+    seq: int
+    type: str
+    record: uuid.UUID
+    fields: dict[str, Any]
+    deletes: bool
+    created_ms: int
+
+
+class ChangeVerdict(msgspec.Struct, frozen=True):
+    """What became of an own change; `outcome` None while it waits. `attention` is its conflict or refusal record."""
+
+    change: uuid.UUID
+    seq: int
+    type: str
+    record: uuid.UUID
+    outcome: Outcome | None
+    version: int
+    code: str | None
+    detail: str | None
+    attention: uuid.UUID | None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field of an attention, by its label: the value before, the one that stands, the one offered."""
+
+    field: str
+    label: str
+    base: Any
+    standing: Any
+    offered: Any
+
+
+class Attention(msgspec.Struct, frozen=True):
+    """A conflict or refusal in the user's words.
+
+    `id` is that of the conflict or refusal record, `record` the record it is about; `title` names that record, or
+    its type where the record is not here. `reason` says what happened, `advice` what to do.
+    """
+
+    kind: Literal["conflict", "refusal"]
+    id: uuid.UUID
+    record: uuid.UUID
+    type: str
+    title: str
+    reason: str
+    detail: str
+    advice: str
+    differences: tuple[Difference, ...] = ()

@@ -1,0 +1,80 @@
+"""Who the device is and who is signed in, in memory and in the store."""
+
+import msgspec
+
+from client_sdk.errors import UnsentWork
+from client_sdk.identity import Identity
+from client_sdk.store.meta import Account
+from client_sdk.store.thread import StoreThread, Tables
+from client_sdk.wire import Me, SessionResponse
+from field_schemas.access import Grant
+from sync.clock import TrustedClock
+
+_EARLY_MS = 30_000
+"""A token is renewed this long before it expires, so that it does not expire on its way."""
+
+
+class Sessions:
+    """Copies in memory follow the store within its own operations, so cancelling cannot part them."""
+
+    def __init__(self, store: StoreThread, clock: TrustedClock, identity: Identity, account: Account | None) -> None:
+        self._store = store
+        self._clock = clock
+        self.identity = identity
+        self.account = account
+
+    async def begin(self, identity: Identity, response: SessionResponse) -> None:
+        """Keep a new session. The store passes to the user on the device `identity`.
+
+        Raises UnsentWork when the store holds unsent work of another user.
+        """
+        account = self._account(response)
+        await self._store.run(self._begin, msgspec.structs.replace(identity, user=account.user), account)
+
+    async def renew(self, response: SessionResponse) -> None:
+        """Keep the new tokens and grants of the session."""
+        await self._store.run(self._save, self._account(response))
+
+    async def take_grants(self, me: Me) -> None:
+        """Keep the grants the server told."""
+        await self._store.run(self._take_grants, me.grants)
+
+    async def end(self) -> None:
+        """Forget the tokens; the user's records and unsent work stay."""
+        await self._store.run(self._end)
+
+    def _account(self, response: SessionResponse) -> Account:
+        return Account(
+            response.user,
+            response.display_name,
+            response.grants,
+            response.access_token,
+            self._clock.now_ms() + response.expires_in * 1000 - _EARLY_MS,
+            response.refresh_token,
+        )
+
+    def _begin(self, tables: Tables, identity: Identity, account: Account) -> None:
+        if self.identity.user not in (None, account.user):
+            refuse_unsent(tables, self.identity)
+            tables.clear()
+        tables.meta.identity = self.identity = identity
+        self._save(tables, account)
+
+    def _take_grants(self, tables: Tables, grants: tuple[Grant, ...]) -> None:
+        if self.account is not None:
+            self._save(tables, msgspec.structs.replace(self.account, grants=grants))
+
+    def _end(self, tables: Tables) -> None:
+        if self.account is not None:
+            self._save(tables, Account(self.account.user, self.account.display_name, self.account.grants))
+
+    def _save(self, tables: Tables, account: Account) -> None:
+        tables.meta.account = account
+        tables.meta.anchor = self._clock.anchor
+        self.account = account
+
+
+def refuse_unsent(tables: Tables, identity: Identity) -> None:
+    """Raise UnsentWork when the store holds changes of its user that were not sent."""
+    if count := tables.outbox.pending_count():
+        raise UnsentWork(identity.user or "", count)

@@ -1,0 +1,96 @@
+"""What the device knows beside records and changes: a value a key."""
+
+import sqlite3
+import uuid
+from typing import TypeVar
+
+import msgspec
+
+from client_sdk.identity import Identity
+from client_sdk.store.frames import IDENTITY, frame, unframe
+from field_schemas.access import Grant
+from sync.clock import Anchor
+
+T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+class Account(msgspec.Struct, frozen=True):
+    """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time."""
+
+    user: str
+    display_name: str
+    grants: tuple[Grant, ...]
+    access_token: str = ""
+    expires_ms: int = 0
+    refresh_token: str = ""
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """How far the server is read. `round` counts how often its contents were replaced."""
+
+    epoch: uuid.UUID | None = None
+    cursor: str | None = None
+    scopes: tuple[str, ...] = ()
+    round: int = 0
+
+
+class Meta:
+    """Typed access to the table `meta`, inside a transaction of the caller."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    @property
+    def identity(self) -> Identity | None:
+        """The device's identity. ValueError or msgspec.DecodeError when it is damaged."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+        return msgspec.msgpack.decode(unframe(IDENTITY, row[0]), type=Identity) if row else None
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self._write("identity", frame(IDENTITY, _encode(identity)))
+
+    @property
+    def account(self) -> Account | None:
+        """The user of this store, None before the first sign-in."""
+        return self._read("account", Account)
+
+    @account.setter
+    def account(self, account: Account) -> None:
+        self._write("account", _encode(account))
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """The last contact with the server."""
+        return self._read("anchor", Anchor)
+
+    @anchor.setter
+    def anchor(self, anchor: Anchor | None) -> None:
+        if anchor is not None:
+            self._write("anchor", _encode(anchor))
+
+    @property
+    def stamp(self) -> int:
+        """The largest stamp given or seen."""
+        return self._read("stamp", int) or 0
+
+    @stamp.setter
+    def stamp(self, stamp: int) -> None:
+        self._write("stamp", _encode(stamp))
+
+    @property
+    def progressed(self) -> Progressed:
+        """How far the server is read."""
+        return self._read("progressed", Progressed) or Progressed()
+
+    @progressed.setter
+    def progressed(self, progressed: Progressed) -> None:
+        self._write("progressed", _encode(progressed))
+
+    def _read(self, key: str, kind: type[T]) -> T | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return msgspec.msgpack.decode(row[0], type=kind) if row else None
+
+    def _write(self, key: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))

@@ -1,0 +1,131 @@
+"""The table of records with its indexes by place and by text."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from client_sdk.store.searchtext import indexed
+from field_schemas.places import place_cell
+from field_schemas.record import RecordType
+from field_schemas.registry import Registry
+
+_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_COLUMNS = "id, type, version, owner, round, gone, deleted, fields, server"
+_UPSERT = """
+INSERT INTO records (id, type, version, owner, round, gone, deleted, fields, server, cell, lon, lat, rowid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (rowid) DO UPDATE SET version = excluded.version, owner = excluded.owner, round = excluded.round,
+    gone = excluded.gone, deleted = excluded.deleted, fields = excluded.fields, server = excluded.server,
+    cell = excluded.cell, lon = excluded.lon, lat = excluded.lat
+"""
+
+
+class RecordRow(NamedTuple):
+    """One record. `version` is the server's, 0 while only this device knows it (see `schema` for the rest)."""
+
+    id: bytes
+    type: str
+    version: int
+    owner: str | None
+    round: int
+    gone: bool
+    deleted: bool
+    fields: bytes
+    server: bytes | None
+
+    @property
+    def server_fields(self) -> bytes | None:
+        """What the server said, None where it said nothing."""
+        if self.server is not None:
+            return self.server
+        return self.fields if self.version else None
+
+    def decoded(self) -> dict[str, Any]:
+        """The fields as the user sees them."""
+        return _decode(self.fields)
+
+
+class Records:
+    """Reads and writes records inside a transaction of the caller."""
+
+    def __init__(self, db: sqlite3.Connection, registry: Registry) -> None:
+        self._db = db
+        self._registry = registry
+
+    def get(self, record: uuid.UUID) -> RecordRow | None:
+        """The row of a record, deleted ones included."""
+        return self.get_bytes(record.bytes)
+
+    def get_bytes(self, record: bytes) -> RecordRow | None:
+        """As `get`, by the id's bytes."""
+        select = f"SELECT {_COLUMNS} FROM records WHERE id = ?"  # noqa: S608 constant
+        row = self._db.execute(select, (record,)).fetchone()
+        return RecordRow(*row) if row else None
+
+    def put(self, row: RecordRow) -> None:
+        """Insert or replace one record and its index entries."""
+        self.put_many([row])
+
+    def put_many(self, rows: list[RecordRow]) -> None:
+        """Insert or replace records; each at most once in `rows`."""
+        rowids = {row.id: self._rowid(row.id) for row in rows}
+        old = [(rowid,) for rowid in rowids.values() if rowid is not None]
+        (last,) = self._db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
+        upserts: list[tuple[Any, ...]] = []
+        texts: list[tuple[int, str]] = []
+        for row in rows:
+            rowid = rowids[row.id]
+            if rowid is None:
+                last = rowid = last + 1
+            place, text = self._indexed(row)
+            upserts.append((*row, *place, rowid))
+            if text:
+                texts.append((rowid, text))
+        self._db.executemany(_UPSERT, upserts)
+        self._db.executemany("DELETE FROM search WHERE rowid = ?", old)
+        self._db.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", texts)
+
+    def drop(self, ids: Iterable[bytes]) -> int:
+        """Remove records; how many there were."""
+        rowids = [(rowid,) for record in ids if (rowid := self._rowid(record)) is not None]
+        self._db.executemany("DELETE FROM search WHERE rowid = ?", rowids)
+        self._db.executemany("DELETE FROM records WHERE rowid = ?", rowids)
+        return len(rowids)
+
+    def of_earlier_rounds(self, current: int) -> list[bytes]:
+        """The records whose server copy is of contents before round `current`."""
+        return [
+            row[0] for row in self._db.execute("SELECT id FROM records WHERE round < ? AND version > 0", (current,))
+        ]
+
+    def server_copies(self) -> Iterator[tuple[bytes, str, str | None, dict[str, Any]]]:
+        """(id, type, owner, fields) of all records as the server said them."""
+        select = "SELECT id, type, owner, coalesce(server, fields) FROM records WHERE version > 0"
+        for record, name, owner, fields in self._db.execute(select):
+            yield record, name, owner, _decode(fields)
+
+    def _rowid(self, record: bytes) -> int | None:
+        row = self._db.execute("SELECT rowid FROM records WHERE id = ?", (record,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _indexed(self, row: RecordRow) -> tuple[tuple[int | None, float | None, float | None], str]:
+        """(cell, lon, lat) and text for the indexes, empty for what queries must not find."""
+        if row.deleted or row.type not in self._registry:
+            return (None, None, None), ""
+        spec = self._registry.get(row.type)
+        fields = row.decoded()
+        return _place(spec, fields), indexed(spec.text_of(fields))
+
+
+def _place(spec: RecordType[Any], fields: dict[str, Any]) -> tuple[int | None, float | None, float | None]:
+    try:
+        position = spec.position(fields)
+    except msgspec.ValidationError:
+        # A later version of the type writes places otherwise: the record stays, only not on the map.
+        position = None
+    if position is None:
+        return None, None, None
+    return place_cell(*position), *position

@@ -1,0 +1,87 @@
+"""The tables, and how the file is opened."""
+
+import sqlite3
+from pathlib import Path
+
+from client_sdk.errors import StoreInUse
+
+SCHEMA_VERSION = 1
+
+# records.fields is the record as the user sees it; records.server is what the server said, kept only where own
+# changes make a difference. cell, lon, lat are empty for what a place query must not find. round counts the times
+# the server's contents were replaced (epoch); gone marks what is to be dropped once own work on it is sent.
+# outbox.live marks the changes that fields holds on top of what the server said; outcome is empty until the verdict.
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE records (
+    rowid INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    owner TEXT,
+    round INTEGER NOT NULL,
+    gone INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    cell INTEGER,
+    lon REAL,
+    lat REAL,
+    fields BLOB NOT NULL,
+    server BLOB
+);
+CREATE INDEX records_place ON records (type, cell, lon, lat) WHERE cell IS NOT NULL;
+CREATE INDEX records_type ON records (type, id) WHERE deleted = 0;
+
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    record BLOB NOT NULL,
+    type TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    live INTEGER NOT NULL DEFAULT 1,
+    outcome TEXT,
+    version INTEGER NOT NULL DEFAULT 0,
+    code TEXT,
+    detail TEXT,
+    attention BLOB,
+    change BLOB NOT NULL
+);
+CREATE INDEX outbox_record ON outbox (record, seq);
+CREATE INDEX outbox_live ON outbox (record) WHERE live = 1;
+CREATE INDEX outbox_pending ON outbox (seq) WHERE outcome IS NULL;
+
+CREATE VIRTUAL TABLE search USING fts5(text, columnsize=0);
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the file, for this process alone. Raises StoreInUse; sqlite3.DatabaseError when damaged."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=1.0, cached_statements=256)
+    try:
+        # Sequence numbers and clocks are counted in memory too: a second writer would count its own.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -16000")
+        db.execute("PRAGMA temp_store = MEMORY")
+        _create_tables(db)
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise StoreInUse(f"{path} is open elsewhere") from error
+        raise
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+        return
+    if version != 0:
+        raise sqlite3.DatabaseError(f"the store has schema {version}, this program knows {SCHEMA_VERSION}")
+    db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")

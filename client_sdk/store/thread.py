@@ -1,0 +1,93 @@
+"""The one thread that touches the store's file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from client_sdk.errors import StoreDamaged
+from client_sdk.store.damage import met_damage, suspect_mark
+from client_sdk.store.meta import Meta
+from client_sdk.store.outbox import Outbox
+from client_sdk.store.records import Records
+from field_schemas.registry import Registry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Tables:
+    """Everything an operation may work on; only within the store's thread, within its transaction."""
+
+    def __init__(self, db: sqlite3.Connection, registry: Registry) -> None:
+        self.db = db
+        self.registry = registry
+        self.meta = Meta(db)
+        self.records = Records(db, registry)
+        self.outbox = Outbox(db)
+
+    def clear(self) -> None:
+        """Empty everything, for another user."""
+        for table in ("meta", "records", "outbox", "search"):
+            self.db.execute(f"DELETE FROM {table}")  # noqa: S608 constants above
+
+
+class StoreThread:
+    """Runs operations one after the other: each is one function and one transaction.
+
+    A caller that is cancelled either prevented its operation or finds it carried out, never half of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="gridwalk-store")
+        self._tables: Tables | None = None
+
+    async def open(self, opening: Callable[[], Tables]) -> None:
+        """Let `opening` make the tables, in the thread that will use them."""
+
+        def begin() -> None:
+            self._tables = opening()
+
+        await asyncio.get_running_loop().run_in_executor(self._pool, begin)
+
+    async def run(self, operation: Callable[Concatenate[Tables, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carry out `operation` in a transaction that is on disk when this returns. Raises StoreDamaged."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._transaction, lambda tables: operation(tables, *args, **kwargs)
+        )
+
+    async def close(self) -> None:
+        """Finish what was begun and close the file."""
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._finish))
+
+    def _finish(self) -> None:
+        self._pool.submit(self._close).result()
+        self._pool.shutdown()
+
+    def _close(self) -> None:
+        if self._tables is not None:
+            self._tables.db.close()
+            self._tables = None
+
+    def _transaction(self, operation: Callable[[Tables], T]) -> T:
+        if self._tables is None:
+            raise RuntimeError("the store is closed")
+        db = self._tables.db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = operation(self._tables)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except Exception as error:
+            if met_damage(error):
+                suspect_mark(self._path).touch()
+                raise StoreDamaged(f"{self._path}: {error}; open it again to rescue it") from error
+            raise
+        return result

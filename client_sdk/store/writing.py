@@ -1,0 +1,137 @@
+"""Local writes: judged by the same rules as on the server, then record and outbox entry in one transaction."""
+
+import enum
+import uuid
+from typing import Any
+
+import msgspec
+
+from client_sdk.errors import Invalid, NotAllowed
+from client_sdk.identity import Identity
+from client_sdk.store.meta import Account
+from client_sdk.store.outbox import Framed
+from client_sdk.store.overlay import apply, own_write
+from client_sdk.store.records import RecordRow
+from client_sdk.store.thread import Tables
+from field_schemas.record import RecordType
+from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_update
+from sync.clock import HybridClock, TrustedClock
+from sync.errors import Refused
+from sync.messages import MAX_CHANGE_BYTES, Change
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Kind(enum.Enum):
+    """What a local write does to its record."""
+
+    CREATE = enum.auto()
+    UPDATE = enum.auto()
+    DELETE = enum.auto()
+
+
+class LocalWrite(msgspec.Struct, frozen=True):
+    """One write to carry out. `seen` is the version its author looked at, `patch` the MessagePack of its fields."""
+
+    kind: Kind
+    change: uuid.UUID
+    spec: RecordType[Any]
+    record: uuid.UUID
+    patch: bytes = b"\x80"
+    seen: int = 0
+
+
+class Author(msgspec.Struct, frozen=True):
+    """Who writes, and by which clocks."""
+
+    identity: Identity
+    account: Account
+    stamps: HybridClock
+    clock: TrustedClock
+
+    @property
+    def actor(self) -> Actor:
+        """The author as the rules know them."""
+        return Actor(self.account.user, self.identity.device, self.account.grants)
+
+
+def commit(tables: Tables, author: Author, writes: list[LocalWrite]) -> list[RecordRow]:
+    """Carry out the writes together; the records after each. Raises NotAllowed or Invalid, then nothing is stored."""
+    seq = tables.outbox.next_seq()
+    rows = [_carry_out(tables, author, write, seq + n) for n, write in enumerate(writes)]
+    tables.meta.stamp = author.stamps.last
+    return rows
+
+
+def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> RecordRow:
+    if len(write.patch) > MAX_CHANGE_BYTES:
+        raise Invalid("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+    before = tables.records.get(write.record)
+    stamp = author.stamps.tick()
+    try:
+        after = _judged(tables, author, write, before, stamp)
+    except Refused as refused:
+        raise NotAllowed(refused.code, refused.detail) from refused
+    change = Change(
+        id=write.change,
+        seq=seq,
+        type=write.spec.name,
+        record=write.record,
+        stamp=stamp,
+        captured=author.clock.captured(),
+        fields=msgspec.Raw(write.patch),
+        base=min(write.seen, before.version) if before else 0,
+        delete=write.kind is Kind.DELETE,
+        type_version=write.spec.version,
+    )
+    tables.outbox.add(Framed(author.account.user, author.clock.now_ms(), change))
+    tables.records.put(after)
+    return after
+
+
+def _judged(tables: Tables, author: Author, write: LocalWrite, before: RecordRow | None, stamp: int) -> RecordRow:
+    if write.kind is Kind.CREATE:
+        if before is not None:
+            raise Invalid("value_invalid", f"there is a record {write.record} already")
+        return _created(tables, author, write, stamp)
+    if before is None or before.type != write.spec.name:
+        raise Invalid("record_unknown", f"there is no {write.spec.name} {write.record} on this device")
+    if before.deleted:
+        raise Invalid("record_deleted", f"{write.spec.name} {write.record} was deleted")
+    before = before._replace(server=before.server_fields)
+    scopes = write.spec.scopes(before.decoded(), before.owner)
+    if write.kind is Kind.DELETE:
+        permit_delete(write.spec, HeldRoles(author.actor), scopes, author.clock.now_ms())
+        return before._replace(deleted=True)
+    return _updated(author, write, before, scopes, stamp)
+
+
+def _created(tables: Tables, author: Author, write: LocalWrite, stamp: int) -> RecordRow:
+    spec = write.spec
+    patch: dict[str, Any] = msgspec.msgpack.decode(write.patch)
+    if missing := spec.required - patch.keys():
+        raise Invalid("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
+    scopes = spec.scopes(patch, author.account.user)
+    roles = permit_create(spec, HeldRoles(author.actor), patch, scopes, author.clock.now_ms())
+    fields = apply(spec, None, patch, own_write(stamp, author.identity.device, roles))
+    return RecordRow(
+        id=write.record.bytes,
+        type=spec.name,
+        version=0,
+        owner=author.account.user,
+        round=tables.meta.progressed.round,
+        gone=False,
+        deleted=False,
+        fields=_encode(fields),
+        server=None,
+    )
+
+
+def _updated(author: Author, write: LocalWrite, before: RecordRow, scopes: tuple[str, ...], stamp: int) -> RecordRow:
+    spec = write.spec
+    patch: dict[str, Any] = msgspec.msgpack.decode(write.patch)
+    roles = permit_update(spec, HeldRoles(author.actor), patch, scopes, author.clock.now_ms())
+    fields = apply(spec, before.decoded(), patch, own_write(stamp, author.identity.device, roles))
+    if not spec.scopes(fields, before.owner):
+        raise NotAllowed("no_scope", f"{spec.name} would lie in no scope")
+    return before._replace(fields=_encode(fields))

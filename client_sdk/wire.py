@@ -1,0 +1,61 @@
+"""The session messages of the HTTP contract, as the device sends and reads them (docs/protocol.md)."""
+
+import uuid
+
+import msgspec
+
+from field_schemas.access import Grant
+
+
+class EnrolledDevice(msgspec.Struct, frozen=True):
+    """The device that signs in. `public_key` is the raw Ed25519 key, base64url without padding."""
+
+    id: uuid.UUID
+    public_key: str
+    name: str
+    model: str | None = None
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """Sign in."""
+
+    user: str
+    password: str
+    device: EnrolledDevice
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """Ask for new tokens."""
+
+    refresh_token: str
+
+
+class SessionResponse(msgspec.Struct, frozen=True):
+    """A session's tokens and the user's grants. `expires_in` in s, `server_ms` UTC ms."""
+
+    user: str
+    display_name: str
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    grants: tuple[Grant, ...]
+    server_ms: int
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who is signed in, with all grants."""
+
+    user: str
+    display_name: str
+    grants: tuple[Grant, ...]
+    server_ms: int
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem detail (RFC 9457). `expected` is the sequence number to go on from."""
+
+    code: str
+    title: str = ""
+    detail: str = ""
+    server_ms: int | None = None
+    expected: int | None = None

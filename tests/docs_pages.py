@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from field_schemas.codes import CODES
+from tests.command_page import command_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -26,7 +27,7 @@ def codes_page() -> str:
     return "\n".join([*head, *rows]) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"codes.md": codes_page}
+PAGES: dict[str, Callable[[], str]] = {"codes.md": codes_page, "command-line.md": command_page}
 
 
 def main() -> None:

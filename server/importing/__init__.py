@@ -1,0 +1,1 @@
+"""Files of other systems into records: mapping, reading, converting, placing, loading (docs/importing.md)."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
+from client_sdk.torture.wire import new_id
 from tests.bench.figures import rate
-from tests.bench.wire import new_id
 
 ROWS = 20_000
 BATCH = 100

@@ -56,6 +56,17 @@ class Field(msgspec.Struct, frozen=True):
         return Label(self.zh, self.en)
 
 
+class VersionStep(msgspec.Struct, frozen=True):
+    """How fields of a type's previous version become those of this one, and back.
+
+    Both take and give an object of field name to value or operand, whole or partial, and leave what they do not
+    know as it is.
+    """
+
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+    downgrade: Callable[[dict[str, Any]], dict[str, Any]]
+
+
 class FieldError(Exception):
     """A change's fields break the type's declaration: `code` from the catalogue, `detail` says where."""
 
@@ -74,6 +85,7 @@ class RecordType(Generic[R]):
         name: str,
         label: Label,
         version: int,
+        steps: Mapping[int, VersionStep],
         scopes: tuple[ScopeRule, ...],
         access: Access,
         place: str | None,
@@ -83,6 +95,7 @@ class RecordType(Generic[R]):
         self.name = name
         self.label = label
         self.version = version
+        self.steps = steps
         self.scope_rules = scopes
         self.access = access
         self.place = place
@@ -121,6 +134,10 @@ class RecordType(Generic[R]):
         for name in (*self.scope_fields, self.place, self.title):
             if name is not None and name not in self.fields:
                 raise TypeError(f"record type {self.name!r} has no field {name!r}")
+        if not all(2 <= step <= self.version for step in self.steps):
+            raise TypeError(
+                f"record type {self.name!r} is at version {self.version}, its steps are {list(self.steps)}"
+            )
         for name, declared in self.fields.items():
             if declared.policy is Policy.REVIEW and declared.read is not None:
                 raise TypeError(f"{self.name}.{name}: a conflict would show a field that not everyone may read")
@@ -144,6 +161,20 @@ class RecordType(Generic[R]):
             return msgspec.msgpack.encode(patch)
         except (OverflowError, ValueError) as error:
             raise FieldError("value_invalid", str(error)) from error
+
+    def upgraded(self, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        """Fields written by a client that knows the type at `version`, as this version has them."""
+        for step in range(version + 1, self.version + 1):
+            if step in self.steps:
+                fields = self.steps[step].upgrade(fields)
+        return fields
+
+    def downgraded(self, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        """Fields as a client that knows the type at `version` has them."""
+        for step in range(self.version, version, -1):
+            if step in self.steps:
+                fields = self.steps[step].downgrade(fields)
+        return fields
 
     def patch(self, values: Mapping[str, Any]) -> bytes:
         """`canonical_patch` of Python values, for changes made on this side."""
@@ -203,17 +234,19 @@ def record_type(
     scopes: tuple[ScopeRule, ...],
     access: Access,
     version: int = 1,
+    steps: Mapping[int, VersionStep] | None = None,
     place: str | None = None,
     title: str | None = None,
 ) -> Callable[[type[R]], type[R]]:
     """Declare a record type (class decorator).
 
+    `steps` say, for a version, how it differs from the one before; a version that only added fields needs none.
     `place` names the field holding a `Position` or `Area`, `title` the field that names a record to a person.
     Raises TypeError at import when the declaration contradicts itself.
     """
 
     def declare(cls: type[R]) -> type[R]:
-        spec = RecordType(cls, name, Label(zh, en), version, scopes, access, place, title)
+        spec = RecordType(cls, name, Label(zh, en), version, steps or {}, scopes, access, place, title)
         cls.__record_type__ = spec  # type: ignore[attr-defined]
         return cls
 

@@ -7,6 +7,7 @@ import msgspec
 
 from sync.draft import Draft
 from sync.errors import Refused
+from sync.merge import CREATION, Mark
 from sync.messages import Change
 from sync.storage import LoggedChange
 
@@ -26,11 +27,21 @@ def base_values(
     return values
 
 
+def writers_of(
+    history: Iterable[LoggedChange], marks: Mapping[str, Mark], names: Iterable[str]
+) -> dict[str, str | None]:
+    """The users who wrote the values of `names` that stand."""
+    users = {change.version: change.user for change in history}
+    written = {name: marks.get(name) or marks.get(CREATION) for name in names}
+    return {name: users.get(mark.version) if mark else None for name, mark in written.items()}
+
+
 def conflict_fields(
     change: Change,
     user: str,
     draft: Draft,
     base: Mapping[str, Any],
+    writers: Mapping[str, str | None],
     disputed: Iterable[str],
     patch: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -42,7 +53,13 @@ def conflict_fields(
         "change": str(change.id),
         "offered_by": user,
         "differences": [
-            {"field": name, "base": base[name], "standing": draft.fields.get(name), "offered": patch[name]}
+            {
+                "field": name,
+                "base": base[name],
+                "standing": draft.fields.get(name),
+                "offered": patch[name],
+                "standing_by": writers[name],
+            }
             for name in disputed
         ],
         "concerns": sorted({*draft.scopes, f"person:{user}"}),

@@ -18,12 +18,16 @@ _SYSTEM = frozenset({Role.SYSTEM})
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who makes changes: a user on a device, with all grants the user ever had."""
+    """Who makes changes: a user on a device, with all grants the user ever had.
+
+    The changes of a `revoked` device are kept apart: refused until a supervisor applies them.
+    """
 
     user: str
     device: uuid.UUID
     grants: tuple[Grant, ...] = ()
     system: bool = False
+    revoked: bool = False
 
 
 class HeldRoles:

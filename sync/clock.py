@@ -15,6 +15,7 @@ _COUNTER_BITS = 12
 DRIFT_PPM = 100
 """How far a phone's monotonic clock may drift, parts per million; crystals stay within 20 to 50."""
 
+DAY_MS = 86_400_000
 Milliseconds = Callable[[], int]
 Moment = Annotated[int, msgspec.Meta(ge=-(2**53 - 1), le=2**53 - 1)]
 

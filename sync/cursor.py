@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from field_schemas.access import Role
 from sync.errors import SyncError
 from sync.storage import FeedPosition
 
@@ -24,11 +23,16 @@ class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=Tru
     roles: str
     before: FeedPosition = FeedPosition()
 
+    @property
+    def reached(self) -> FeedPosition:
+        """Up to where the device may hold records of the view."""
+        return max(self.position, self.before)
+
     def resumed(self, roles: str) -> "ViewCursor":
         """Where to go on as a reader with `roles`: from the start when they are others."""
         if roles == self.roles:
             return self
-        return ViewCursor(FeedPosition(), roles, max(self.position, self.before))
+        return ViewCursor(FeedPosition(), roles, self.reached)
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True):
@@ -51,6 +55,6 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
             raise SyncError("cursor_invalid", "the cursor was not made by this server") from error
 
 
-def role_tag(roles: Iterable[Role]) -> str:
-    """A short text that differs when roles do."""
-    return hashlib.blake2s(",".join(sorted(roles)).encode(), digest_size=4).hexdigest()
+def tag_of(names: Iterable[str]) -> str:
+    """A short text that differs when the names do."""
+    return hashlib.blake2s(",".join(sorted(names)).encode(), digest_size=4).hexdigest()

@@ -13,18 +13,23 @@ from sync.storage import (
     FeedPosition,
     FeedRow,
     LoggedChange,
+    Member,
     StoredRecord,
     WriteBatch,
 )
+
+NO_FIELDS = msgspec.msgpack.encode({})
 
 
 class State(msgspec.Struct, frozen=True):
     """The contents at one moment. Never changed in place, so a reader may keep it."""
 
+    epoch: uuid.UUID
     records: Mapping[uuid.UUID, StoredRecord] = {}
     log: Mapping[uuid.UUID, LoggedChange] = {}
     feeds: Mapping[str, Mapping[FeedPosition, FeedRow]] = {}
     sequences: Mapping[uuid.UUID, int] = {}
+    purged: FeedPosition = FeedPosition()
 
     def after(self, batch: WriteBatch) -> "State":
         """The contents with `batch` written."""
@@ -37,6 +42,8 @@ class State(msgspec.Struct, frozen=True):
             rows.update({FeedPosition(row.tx, row.version): row for row in batch.feed_added if row.feed == key})
             feeds[key] = rows
         return State(
+            epoch=self.epoch,
+            purged=self.purged,
             records={**self.records, **{record.id: record for record in batch.records}},
             log={**self.log, **{change.id: change for change in batch.changes}},
             feeds=feeds,
@@ -48,8 +55,7 @@ class MemoryStore:
     """Records, log and feeds in dictionaries; one writer at a time."""
 
     def __init__(self, epoch: uuid.UUID) -> None:
-        self.epoch_id = epoch
-        self.state = State()
+        self.state = State(epoch)
         self.last_version = 0
         self._lock = asyncio.Lock()
 
@@ -78,7 +84,7 @@ class MemoryTransaction:
         self._locked: set[uuid.UUID] = set()
 
     async def epoch(self) -> uuid.UUID:
-        return self._store.epoch_id
+        return self.state.epoch
 
     async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
         return {key: self.state.records[key] for key in ids if key in self.state.records}
@@ -97,6 +103,18 @@ class MemoryTransaction:
         rows = self.state.feeds.get(key, {})
         positions = sorted(position for position in rows if position > after)[:limit]
         return [FeedEntry(position, rows[position].record, rows[position].gone) for position in positions]
+
+    async def horizon(self) -> FeedPosition:
+        return FeedPosition(0, self._store.last_version)
+
+    async def purged(self) -> FeedPosition:
+        return self.state.purged
+
+    async def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
+        held = [self.state.records[row.record] for row in self.state.feeds.get(key, {}).values() if not row.gone]
+        living = [Member(one.id, one.version, one.type, one.scopes) for one in held if not one.deleted]
+        for start in range(0, len(living), page):
+            yield living[start : start + page]
 
     async def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
         living = sorted(
@@ -126,3 +144,22 @@ class MemoryTransaction:
             raise Collision
         self.state = self.state.after(batch)
         self._locked.update(record.id for record in batch.records)
+
+    async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
+        self.state = msgspec.structs.replace(self.state, epoch=epoch, purged=FeedPosition())
+        self._store.last_version += skip_versions
+
+    async def purge(self, until: FeedPosition) -> int:
+        records = dict(self.state.records)
+        feeds = {key: dict(rows) for key, rows in self.state.feeds.items()}
+        purged = 0
+        for rows in feeds.values():
+            for position, row in list(rows.items()):
+                record = records[row.record]
+                if position <= until and (row.gone or record.deleted):
+                    del rows[position]
+                    purged += 1
+                    if record.deleted:
+                        records[row.record] = msgspec.structs.replace(record, fields=NO_FIELDS, marks=NO_FIELDS)
+        self.state = msgspec.structs.replace(self.state, records=records, feeds=feeds, purged=until)
+        return purged

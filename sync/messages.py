@@ -7,13 +7,18 @@ from typing import Annotated
 import msgspec
 
 from sync.clock import Captured
+from sync.digest import RangeDigest
 
+PROTOCOL = 1
+"""The version of these messages."""
 MAX_BATCH = 1_000
 """Changes in one push."""
 MAX_CHANGE_BYTES = 1_000_000
 """Encoded fields of one change."""
 MAX_PAGE = 10_000
 """Records in one page of a pull."""
+MAX_FETCH = 1_000
+"""Records in one fetch."""
 MAX_INTEGER = 2**53 - 1
 
 
@@ -81,10 +86,15 @@ class PushResponse(msgspec.Struct, frozen=True):
 
 
 class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ask for what changed since `cursor` (None: everything); at most `limit` records a page."""
+    """Ask for what changed since `cursor` (None: everything); at most `limit` records a page.
+
+    `types` are the record types the reader knows, each with the version it knows (None: all as they are now).
+    """
 
     cursor: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 2_000
+    protocol: Sequence = PROTOCOL
+    types: dict[str, Sequence] | None = None
 
 
 class WireRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,3 +123,83 @@ class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     scopes: list[str]
     records: list[WireRecord]
     forget: list[uuid.UUID] = []
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One change of a record's history, with its verdict.
+
+    `fields` is what it set, `before` what the fields it really changed had been; both as the reader may see them.
+    `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown).
+    """
+
+    change: uuid.UUID
+    user: str
+    device: uuid.UUID
+    seq: int
+    outcome: Outcome
+    base: int
+    version: int
+    captured_ms: int
+    error_ms: int | None = None
+    received_ms: int
+    fields: msgspec.Raw
+    before: msgspec.Raw
+    deletes: bool = False
+    code: str | None = None
+    detail: str | None = None
+    attention: uuid.UUID | None = None
+
+
+class HistoryResponse(msgspec.Struct, frozen=True):
+    """All changes ever sent for a record, oldest first."""
+
+    record: uuid.UUID
+    type: str
+    entries: list[HistoryEntry]
+
+
+class DigestRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for the digests of what the reader may see in `scope`, one of PullResponse.scopes, within `prefix`.
+
+    `types` as in PullRequest.
+    """
+
+    scope: str
+    prefix: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){0,5}$", max_length=10)] = ""
+    types: dict[str, Sequence] | None = None
+
+
+class DigestResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many records the range holds; the digests of the ranges it splits into; and, where they are few, the
+    records themselves with their versions."""
+
+    count: int
+    ranges: dict[str, RangeDigest]
+    records: list[tuple[uuid.UUID, int]] | None = None
+
+
+class FetchRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for some records by id. `types` as in PullRequest."""
+
+    ids: Annotated[list[uuid.UUID], msgspec.Meta(max_length=MAX_FETCH)]
+    types: dict[str, Sequence] | None = None
+
+
+class FetchResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Those of the records that the reader may see; the others are to be forgotten."""
+
+    records: list[WireRecord]
+    forget: list[uuid.UUID] = []
+
+
+class ReceiptRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for a receipt for the changes after those of the receipt `previous`, in the device's order."""
+
+    changes: Annotated[list[uuid.UUID], msgspec.Meta(max_length=MAX_PAGE)]
+    previous: str | None = None
+
+
+class ReceiptResponse(msgspec.Struct, frozen=True):
+    """A signed receipt (sync.receipts): a JSON Web Signature in compact form."""
+
+    receipt: str

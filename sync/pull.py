@@ -2,24 +2,21 @@
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
-from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
-from field_schemas.record import RecordType
+from field_schemas.access import Grant, roles_in
 from field_schemas.registry import Registry
 from field_schemas.scopes import covers, feed_key
 from sync.authority import Actor
 from sync.clock import stamp_at
-from sync.cursor import Cursor, ViewCursor, role_tag
+from sync.cursor import Cursor, ViewCursor, tag_of
 from sync.errors import SyncError
 from sync.merge import Mark
 from sync.messages import PullRequest, PullResponse, WireRecord
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
+from sync.visible import Sight
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
@@ -31,28 +28,42 @@ async def pull(
 ) -> PullResponse:
     """The next page for `reader`, by the grants that hold at `now_ms`.
 
-    Raises SyncError `cursor_invalid`, or `epoch_changed` when the cursor is of other contents.
+    Raises SyncError `cursor_invalid`; `epoch_changed` when the cursor is of other contents; `cursor_expired` when
+    it is older than traces of deleted records that are gone by now.
     """
-    epoch = await tx.epoch()
-    cursor = Cursor(epoch, {}) if request.cursor is None else Cursor.decode(request.cursor)
-    if cursor.epoch != epoch:
-        raise SyncError("epoch_changed", f"the cursor is of {cursor.epoch}, the store of {epoch}")
-    grants = with_implied(grants_at(reader.grants, now_ms), reader.user)
-    page = _Page(tx, registry, grants, request.limit)
+    cursor = await _cursor(tx, request.cursor)
+    sight = Sight(registry, reader, now_ms, request.types)
+    page = _Page(tx, registry, sight, request.limit, await tx.horizon())
+    types = () if request.types is None else (f"{name} {version}" for name, version in request.types.items())
+    types_tag = tag_of(types)
     views: dict[str, ViewCursor] = {}
-    for view in await views_of(tx, grants):
-        start = cursor.views.get(view, NEVER_READ).resumed(role_tag(roles_in(grants, (view,))))
+    for view in await views_of(tx, sight.grants):
+        tag = tag_of(roles_in(sight.grants, (view,)))
+        start = cursor.views.get(view, NEVER_READ).resumed(tag + types_tag)
         views[view] = msgspec.structs.replace(start, position=await page.read(view, start))
     return PullResponse(
-        epoch=epoch,
+        epoch=cursor.epoch,
         server_ms=now_ms,
         stamp=stamp_at(now_ms),
-        cursor=Cursor(epoch, views).encode(),
+        cursor=Cursor(cursor.epoch, views).encode(),
         more=page.more,
         scopes=sorted(views),
         records=list(page.records.values()),
         forget=sorted(page.forget - page.records.keys()),
     )
+
+
+async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:
+    epoch = await tx.epoch()
+    if text is None:
+        return Cursor(epoch, {})
+    cursor = Cursor.decode(text)
+    if cursor.epoch != epoch:
+        raise SyncError("epoch_changed", f"the cursor is of {cursor.epoch}, the store of {epoch}")
+    purged = await tx.purged()
+    if any(FeedPosition() < view.reached < purged for view in cursor.views.values()):
+        raise SyncError("cursor_expired", "deleted records the device may hold are not remembered any more")
+    return cursor
 
 
 async def views_of(tx: ReadTransaction, grants: Iterable[Grant]) -> list[str]:
@@ -69,15 +80,17 @@ async def views_of(tx: ReadTransaction, grants: Iterable[Grant]) -> list[str]:
 class _Page:
     """One page being filled from view after view."""
 
-    def __init__(self, tx: ReadTransaction, registry: Registry, grants: tuple[Grant, ...], limit: int) -> None:
+    def __init__(
+        self, tx: ReadTransaction, registry: Registry, sight: Sight, limit: int, horizon: FeedPosition
+    ) -> None:
         self.tx = tx
         self.registry = registry
-        self.grants = grants
+        self.sight = sight
         self.limit = limit
+        self.horizon = horizon
         self.records: dict[uuid.UUID, WireRecord] = {}
         self.forget: set[uuid.UUID] = set()
         self.more = False
-        self._roles: dict[tuple[str, ...], frozenset[Role]] = {}
 
     async def read(self, view: str, start: ViewCursor) -> FeedPosition:
         """Add what fits from `view`; the position reached.
@@ -85,7 +98,7 @@ class _Page:
         What the device may hold of the view and may not see any more it is told to forget.
         """
         after = start.position
-        held_until = max(after, start.before)
+        held_until = start.reached
         room = self.limit - len(self.records) - len(self.forget)
         if room <= 0:
             self.more = True
@@ -98,29 +111,19 @@ class _Page:
                 continue
             if entry.gone or entry.position <= held_until or self._may_have_moved(record):
                 self.forget.add(record.id)
-        if not entries:
-            return after
-        self.more |= len(entries) == room
+        if len(entries) < room:
+            return max(after, self.horizon)
+        self.more = True
         return entries[-1].position
 
     def _add(self, record: StoredRecord) -> bool:
         """Whether the reader sees the record, which is then on the page."""
         if record.id in self.records:
             return True
-        if record.type not in self.registry:
-            return False
-        spec = self.registry.get(record.type)
-        roles = self._roles_over(record.scopes)
-        if not roles & spec.access.read:
-            return False
-        self.records[record.id] = wire_record(spec, record, roles)
-        return True
-
-    def _roles_over(self, scopes: tuple[str, ...]) -> frozenset[Role]:
-        roles = self._roles.get(scopes)
-        if roles is None:
-            roles = self._roles[scopes] = roles_in(self.grants, scopes)
-        return roles
+        wire = self.sight.show(record)
+        if wire is not None:
+            self.records[record.id] = wire
+        return wire is not None
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.
@@ -131,14 +134,3 @@ class _Page:
         if record.type not in self.registry:
             return False
         return not self.registry.get(record.type).scope_fields.isdisjoint(_marks(record.marks))
-
-
-def wire_record(spec: RecordType[Any], record: StoredRecord, roles: Iterable[Role]) -> WireRecord:
-    """A record as `roles` may see it."""
-    if record.deleted:
-        return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
-    fields = record.fields
-    readable = spec.readable_fields(roles)
-    if readable is not None:
-        fields = _encode({name: value for name, value in _decode(fields).items() if name in readable})
-    return WireRecord(record.id, record.type, record.version, msgspec.Raw(fields), record.owner)

@@ -15,9 +15,9 @@ from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
-from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of
+from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
-from sync.clock import Captured, estimate, stamp_at
+from sync.clock import DAY_MS, Captured, estimate, stamp_at
 from sync.draft import Draft, Workspace
 from sync.errors import Refused, SequenceError, SyncError
 from sync.ids import by_number, derived_id
@@ -30,6 +30,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
+OFFLINE_DAYS = 30
+"""How long before its receipt a change may have been captured, unless the server is told otherwise."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -41,10 +43,19 @@ class Submission(msgspec.Struct, frozen=True):
     as_json: bool = False
 
 
+class Rules(msgspec.Struct, frozen=True):
+    """What changes are judged by beside the grants of their authors."""
+
+    registry: Registry
+    offline_ms: int
+
+
 async def push(
-    tx: WriteTransaction, registry: Registry, submissions: list[Submission]
+    tx: WriteTransaction, registry: Registry, submissions: list[Submission], offline_days: int = OFFLINE_DAYS
 ) -> list[PushResponse | SyncError]:
     """Decide and write the submissions, in order; one answer each.
+
+    A change captured more than `offline_days` before its receipt is refused.
 
     An answer that is a SyncError means that nothing of that submission was taken. Raises what the store raises,
     then nothing at all was taken.
@@ -59,7 +70,8 @@ async def push(
     if fresh:
         await work.reserve(len(fresh))
     epoch = await tx.epoch()
-    answers = [await _answer(work, registry, epoch, submission) for submission in submissions]
+    rules = Rules(registry, offline_days * DAY_MS)
+    answers = [await _answer(work, rules, epoch, submission) for submission in submissions]
     batch = work.batch()
     if batch.changes:
         await tx.write(batch)
@@ -67,7 +79,7 @@ async def push(
 
 
 async def _answer(
-    work: Workspace, registry: Registry, epoch: uuid.UUID, submission: Submission
+    work: Workspace, rules: Rules, epoch: uuid.UUID, submission: Submission
 ) -> PushResponse | SyncError:
     device = submission.actor.device
     held = work.sequences.get(device, 0)
@@ -79,7 +91,7 @@ async def _answer(
     for change in submission.changes:
         logged = work.logged.get(change.id)
         if logged is None:
-            logged = await _Decision(work, registry, roles, change, submission).log()
+            logged = await _Decision(work, rules, roles, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
     if numbered:
@@ -108,10 +120,11 @@ class _Decision:
     """One change on its way to a verdict."""
 
     def __init__(
-        self, work: Workspace, registry: Registry, roles: HeldRoles, change: Change, submission: Submission
+        self, work: Workspace, rules: Rules, roles: HeldRoles, change: Change, submission: Submission
     ) -> None:
         self.work = work
-        self.registry = registry
+        self.rules = rules
+        self.registry = rules.registry
         self.roles = roles
         self.actor = submission.actor
         self.change = change
@@ -165,10 +178,14 @@ class _Decision:
         change = self.change
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+        if self.actor.revoked:
+            raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
+        if self.time.ms + (self.time.error_ms or 0) < self.submission.received_ms - self.rules.offline_ms:
+            raise Refused("offline_too_long", "captured longer before its receipt than is allowed")
         spec = self.registry.get(change.type)
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
-        self.patch_bytes = spec.canonical_patch(change.fields, as_json=self.submission.as_json)
+        self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
         patch: dict[str, Any] = _unpack(self.patch_bytes)
         draft = await self.work.draft(change.record)
         if draft is None:
@@ -181,6 +198,14 @@ class _Decision:
         if change.delete:
             return await self._delete(spec, draft)
         return await self._update(spec, draft, patch)
+
+    def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
+        """The change's fields as the type is declared now."""
+        change, as_json = self.change, self.submission.as_json
+        if change.type_version == spec.version:
+            return change.fields
+        fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
+        return msgspec.json.encode(fields) if as_json else _pack(fields)
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
@@ -233,37 +258,51 @@ class _Decision:
         self.work.put(draft)
 
     async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
-        """Carry out the resolution of a conflict: a change of the disputed record, by whoever resolved."""
-        if spec.name != "conflict":
+        """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
+        change = None
+        if spec.name == "conflict":
+            change = self._resolution(draft, merged)
+        elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
+            change = await self._refused_change(uuid.UUID(draft.fields["change"]))
+        if change is None:
             return
+        logged = await self._consequence(msgspec.structs.replace(self.actor, device=SERVER.device), change)
+        if logged.outcome is Outcome.REFUSED:
+            raise Refused(logged.code or "value_invalid", logged.detail or "")
+
+    def _resolution(self, draft: Draft, merged: Merged) -> Change | None:
         resolution = resolution_of(draft.fields, merged.fields)
-        if resolution:
-            target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
-            change = msgspec.structs.replace(
-                target, base=draft.fields["seen_version"], fields=msgspec.Raw(_pack(resolution))
-            )
-            actor = msgspec.structs.replace(self.actor, device=SERVER.device)
-            logged = await self._consequence(actor, change)
-            if logged.outcome is Outcome.REFUSED:
-                raise Refused(logged.code or "value_invalid", logged.detail or "")
+        if not resolution:
+            return None
+        target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
+        return msgspec.structs.replace(
+            target, base=draft.fields["seen_version"], fields=msgspec.Raw(_pack(resolution))
+        )
+
+    async def _refused_change(self, change_id: uuid.UUID) -> Change:
+        refused = (await self.work.tx.changes([change_id]))[change_id]
+        target = self._derived("resolution", refused.type, refused.record)
+        return msgspec.structs.replace(
+            target, base=refused.base, fields=msgspec.Raw(refused.fields), delete=refused.deletes
+        )
 
     async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
         history = await self.work.history(draft.id)
         base = base_values(history, draft.fields, self.change.base, disputed)
-        fields = conflict_fields(self.change, self.actor.user, draft, base, disputed, patch)
+        writers = writers_of(history, draft.marks, disputed)
+        fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
         return await self._attend("conflict", fields)
 
     async def _refusal(self, code: str, detail: str) -> uuid.UUID:
         draft = await self.work.draft(self.change.record)
-        hidden: frozenset[str] = frozenset()
-        if self.change.type in self.registry:
-            hidden = self.registry.get(self.change.type).limited_fields
         content = _unpack(self.patch_bytes) if code != "change_too_large" else {}
-        refused = {name: value for name, value in content.items() if name not in hidden}
         scopes = draft.scopes if draft else self.scopes
-        return await self._attend(
-            "refusal", refusal_fields(self.change, self.actor.user, scopes, refused, code, detail)
-        )
+        if self.change.type in self.registry:
+            spec = self.registry.get(self.change.type)
+            scopes = scopes or spec.scopes(content, None)
+            content = {name: value for name, value in content.items() if name not in spec.limited_fields}
+        fields = refusal_fields(self.change, self.actor.user, scopes, content, code, detail)
+        return await self._attend("refusal", fields)
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
         change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))
@@ -283,7 +322,7 @@ class _Decision:
 
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
-        return await _Decision(self.work, self.registry, HeldRoles(actor), change, submission).log()
+        return await _Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

@@ -88,6 +88,15 @@ class FeedRow(NamedTuple):
     gone: bool
 
 
+class Member(NamedTuple):
+    """A record that a feed carries now, as digests need it."""
+
+    record: uuid.UUID
+    version: int
+    type: str
+    scopes: tuple[str, ...]
+
+
 class WriteBatch(msgspec.Struct):
     """Everything one transaction writes.
 
@@ -125,6 +134,15 @@ class ReadTransaction(Protocol):
         An entry is returned only when no transaction with a smaller position can still commit.
         """
 
+    async def horizon(self) -> FeedPosition:
+        """The last position that is settled: nothing at or before it can still appear in any feed."""
+
+    async def purged(self) -> FeedPosition:
+        """Up to where the traces of deleted and departed records have been dropped (`purge`)."""
+
+    def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
+        """The living records that a feed carries, a page at a time, in no particular order."""
+
     def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
         """All living records of a type by id, a page at a time."""
 
@@ -152,6 +170,16 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Insert the changes and feed rows, insert or replace the records, note the sequences.
 
         Raises `Collision` when another transaction has meanwhile created one of the new records or changes.
+        """
+
+    async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
+        """Give the contents a new identity, after a restore. All settled positions start from transaction 0 again,
+        and the next `skip_versions` versions are never given: contents that were lost may have used them."""
+
+    async def purge(self, until: FeedPosition) -> int:
+        """Drop the traces that deleted and departed records left in feeds up to `until`; how many.
+
+        The deleted records themselves stay, without their fields, so that nothing brings them back.
         """
 
 

@@ -8,7 +8,7 @@ import msgspec
 from field_schemas.access import Access, Role
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
-from field_schemas.scopes import in_scopes
+from field_schemas.scopes import in_scopes, of_person
 from field_schemas.types.values import ShortText, UserId
 from field_schemas.workflow import workflow
 
@@ -17,19 +17,23 @@ _CONCERNED = frozenset({Role.SUPERVISOR, Role.SELF})
 
 
 class FieldConflict(msgspec.Struct, frozen=True):
-    """One field two people changed at once: the value both started from, the one that stands, the one offered."""
+    """One field two people changed at once: the value both started from, the one that stands, the one offered.
+
+    `standing_by` is the user who wrote the value that stands.
+    """
 
     field: str
     base: Any
     standing: Any
     offered: Any
+    standing_by: str | None = None
 
 
 @record_type(
     "conflict",
     zh="冲突",
     en="Conflict",
-    scopes=(in_scopes("concerns"),),
+    scopes=(in_scopes("concerns"), of_person("assignee")),
     access=Access(read=_CONCERNED, write=_SUPERVISORS),
     title="record_type",
 )
@@ -43,6 +47,7 @@ class Conflict(Record):
     offered_by: Annotated[UserId, Field("提出人", "Offered by", Policy.SERVER_ONLY)]
     differences: Annotated[list[FieldConflict], Field("差异", "Differences", Policy.SERVER_ONLY)]
     concerns: Annotated[list[str], Field("范围", "Scopes", Policy.SERVER_ONLY)]
+    assignee: Annotated[UserId | None, Field("处理人", "Assignee", write=_SUPERVISORS)] = None
     resolution: Annotated[dict[str, Any], Field("处理结果", "Resolution", Policy.FIRST_WRITER)] = {}
     state: Annotated[
         str, Field("状态", "State", Policy.WORKFLOW, workflow("open", ("open", "resolved", _SUPERVISORS)))
@@ -53,12 +58,15 @@ class Conflict(Record):
     "refusal",
     zh="退回",
     en="Refusal",
-    scopes=(in_scopes("concerns"),),
+    scopes=(in_scopes("concerns"), of_person("assignee")),
     access=Access(read=_CONCERNED, write=_CONCERNED),
     title="code",
 )
 class Refusal(Record):
-    """A change the server did not apply, kept until its author or a supervisor deals with it."""
+    """A change the server did not apply, kept until its author or a supervisor deals with it.
+
+    A supervisor who sets the state `applied` makes the change by the own authority.
+    """
 
     record_type: Annotated[ShortText, Field("记录类型", "Record type", Policy.SERVER_ONLY)]
     record: Annotated[UUID, Field("记录", "Record", Policy.SERVER_ONLY)]
@@ -68,12 +76,18 @@ class Refusal(Record):
     detail: Annotated[str, Field("原因", "Reason", Policy.SERVER_ONLY)]
     refused: Annotated[dict[str, Any], Field("被退回的内容", "What was refused", Policy.SERVER_ONLY)]
     concerns: Annotated[list[str], Field("范围", "Scopes", Policy.SERVER_ONLY)]
+    assignee: Annotated[UserId | None, Field("处理人", "Assignee", write=_SUPERVISORS)] = None
     state: Annotated[
         str,
         Field(
             "状态",
             "State",
             Policy.WORKFLOW,
-            workflow("open", ("open", "resent", _CONCERNED), ("open", "dismissed", _CONCERNED)),
+            workflow(
+                "open",
+                ("open", "resent", _CONCERNED),
+                ("open", "dismissed", _CONCERNED),
+                ("open", "applied", _SUPERVISORS),
+            ),
         ),
     ] = "open"

@@ -23,6 +23,9 @@ class Device(msgspec.Struct, frozen=True):
     model: str | None
     enrolled_ms: int
     revoked_ms: int | None = None
+    seen_ms: int | None = None
+    read_tx: int | None = None
+    read_version: int | None = None
 
 
 class Devices:

@@ -37,7 +37,11 @@ devices = Table(
     Column("model", String(200)),
     Column("enrolled_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
+    Column("seen_ms", BigInteger),
+    Column("read_tx", BigInteger),
+    Column("read_version", BigInteger),
 )
+"""`seen_ms` is the last pull; up to (`read_tx`, `read_version`) the device then had read all its feeds."""
 
 # A session is one sign-in and all tokens that descend from it; `generation` counts its refreshes.
 sessions = Table(

@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from server.storage import sql
 from server.storage.tables import VERSION_BLOCK
-from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, StoredRecord, WriteBatch
+from sync.messages import MAX_INTEGER
+from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
 
 _RECORD_TYPES = "uuid[] text[] int8[] int8[] text[] text[] bytea[] bytea[] text[] bool[]"
 
@@ -47,6 +48,9 @@ _CHANGES = f"SELECT {sql.CHANGE_COLUMNS} FROM changes WHERE id = ANY($1::uuid[])
 _LOCK_RECORDS = f"{_RECORDS} ORDER BY id FOR UPDATE"
 _LOCK_DEVICES = "SELECT device, held FROM device_sequences WHERE device = ANY($1::uuid[]) ORDER BY device FOR UPDATE"
 _ADD_DEVICES = "INSERT INTO device_sequences SELECT unnest($1::uuid[]), 0 ON CONFLICT DO NOTHING"
+_RENEW = "UPDATE store SET epoch = $1, purged_tx = 0, purged_version = 0"
+_FROM_TX_0 = ("UPDATE feed SET tx = 0", "UPDATE records SET tx = 0")
+_SKIP_VERSIONS = "SELECT setval('record_versions', nextval('record_versions') + $1)"
 _RESERVE = "SELECT nextval('record_versions') FROM generate_series(1, $1::int)"
 _REPLACE_RECORDS = f"""
     INSERT INTO records ({sql.RECORD_COLUMNS}) SELECT * FROM {_unnest(_RECORD_TYPES)} {sql.REPLACE_RECORD}
@@ -177,6 +181,18 @@ class PostgresTransaction:
         rows = await self._driver.fetch(sql.FEED, _text(key), *after, self._horizon, limit)
         return sql.feed_entries(rows, (row[2] for row in rows))
 
+    async def horizon(self) -> FeedPosition:
+        return FeedPosition(self._horizon - 1, MAX_INTEGER)
+
+    async def purged(self) -> FeedPosition:
+        return FeedPosition(*await self._driver.fetchrow(sql.PURGED))
+
+    async def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
+        after = FeedPosition()
+        while rows := await self._driver.fetch(sql.MEMBERS, _text(key), *after, self._horizon, page):
+            yield [sql.member_of(row[0], row) for row in rows]
+            after = FeedPosition(rows[-1][4], rows[-1][1])
+
     async def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
         rows = await self._driver.fetch(sql.SCAN_FIRST, record_type, page)
         while rows:
@@ -229,6 +245,19 @@ class PostgresTransaction:
     async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             await self._driver.copy_records_to_table(table, columns=columns, records=rows)
+
+    async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
+        for statement in _FROM_TX_0:
+            await self._driver.execute(statement)
+        await self._driver.execute(_RENEW, epoch)
+        await self._driver.fetch(_SKIP_VERSIONS, skip_versions)
+        self._epoch = epoch
+
+    async def purge(self, until: FeedPosition) -> int:
+        done = await self._driver.execute(sql.PURGE_FEED, *until)
+        await self._driver.execute(sql.PURGE_RECORDS, *until, sql.NO_FIELDS)
+        await self._driver.execute(sql.PURGE_NOTED, *until)
+        return int(done.rpartition(" ")[2])
 
     async def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sync.messages import Outcome
-from sync.storage import FeedEntry, FeedPosition, LoggedChange, StoredRecord
+from sync.storage import FeedEntry, FeedPosition, LoggedChange, Member, StoredRecord
 
 RECORD_FIELDS = StoredRecord.__struct_fields__
 CHANGE_FIELDS = LoggedChange.__struct_fields__
@@ -29,6 +29,21 @@ FEED = """
     SELECT tx, version, record, gone FROM feed
     WHERE feed = $1 AND (tx, version) > ($2, $3) AND tx < $4 ORDER BY tx, version LIMIT $5
 """
+MEMBERS = """
+    SELECT records.id, records.version, records.type, records.scopes, feed.tx
+    FROM feed JOIN records ON records.id = feed.record
+    WHERE feed.feed = $1 AND (feed.tx, feed.version) > ($2, $3) AND feed.tx < $4
+        AND NOT feed.gone AND NOT records.deleted
+    ORDER BY feed.tx, feed.version LIMIT $5
+"""
+PURGED = "SELECT purged_tx, purged_version FROM store"
+PURGE_FEED = """
+    DELETE FROM feed WHERE (tx, version) <= ($1, $2)
+        AND (gone OR record IN (SELECT id FROM records WHERE deleted))
+"""
+PURGE_RECORDS = "UPDATE records SET fields = $3, marks = $3 WHERE deleted AND (tx, version) <= ($1, $2)"
+PURGE_NOTED = "UPDATE store SET purged_tx = $1, purged_version = $2"
+NO_FIELDS = msgspec.msgpack.encode({})
 SCAN_FIRST = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted ORDER BY id LIMIT $2"
 SCAN_NEXT = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted AND id > $3 ORDER BY id LIMIT $2"
 # A loose index scan: one index probe for each key, however many entries the feeds hold.
@@ -140,6 +155,11 @@ def change_of(
         fields=row[18],
         before=row[19],
     )
+
+
+def member_of(record: uuid.UUID, row: Sequence[Any]) -> Member:
+    """The member of a row of MEMBERS."""
+    return Member(record, row[1], row[2], _scopes(row[3]))
 
 
 def feed_entries(rows: Iterable[Sequence[Any]], ids: Iterable[uuid.UUID]) -> list[FeedEntry]:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from server.storage import sql
-from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, StoredRecord, WriteBatch
+from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
 
 _BUSY_SECONDS = 10
 _PRAGMAS = (
@@ -57,6 +57,12 @@ _FEEDS_WITHIN = _numbered(sql.FEEDS_WITHIN)
 _HISTORY = _numbered(sql.HISTORY)
 _SCAN_FIRST = _numbered(sql.SCAN_FIRST)
 _SCAN_NEXT = _numbered(sql.SCAN_NEXT)
+_MEMBERS = _numbered(sql.MEMBERS)
+_HORIZON = "SELECT last_version FROM store"
+_RENEW = "UPDATE store SET epoch = ?1, last_version = last_version + ?2, purged_tx = 0, purged_version = 0"
+_PURGE_FEED = _numbered(sql.PURGE_FEED)
+_PURGE_RECORDS = _numbered(sql.PURGE_RECORDS)
+_PURGE_NOTED = _numbered(sql.PURGE_NOTED)
 _RESERVE = "UPDATE store SET last_version = last_version + ?1 RETURNING last_version - ?1 + 1"
 _CREATE_RECORD = _insert("records", sql.RECORD_COLUMNS)
 _REPLACE_RECORD = _insert("records", sql.RECORD_COLUMNS, sql.REPLACE_RECORD)
@@ -182,6 +188,22 @@ class SqliteTransaction:
         rows = await self._rows(_FEED, key, *after, _ALL_TX, limit)
         return sql.feed_entries(rows, _uuids(row[2] for row in rows))
 
+    async def horizon(self) -> FeedPosition:
+        ((version,),) = await self._rows(_HORIZON)
+        return FeedPosition(0, version)
+
+    async def purged(self) -> FeedPosition:
+        ((tx, version),) = await self._rows(sql.PURGED)
+        return FeedPosition(tx, version)
+
+    async def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
+        after = FeedPosition()
+        while rows := await self._rows(_MEMBERS, key, *after, _ALL_TX, page):
+            yield [
+                sql.member_of(record, row) for record, row in zip(_uuids(row[0] for row in rows), rows, strict=True)
+            ]
+            after = FeedPosition(rows[-1][4], rows[-1][1])
+
     async def scan(self, record_type: str, page: int = 1_000) -> AsyncIterator[list[StoredRecord]]:
         rows = await self._rows(_SCAN_FIRST, record_type, page)
         while rows:
@@ -217,6 +239,17 @@ class SqliteTransaction:
         await self._many(_ADD_TO_FEED, [_feed_values(row) for row in batch.feed_added])
         await self._many(_HOLD_SEQUENCE, [(device.bytes, held) for device, held in batch.sequences.items()])
         self._existing.update(record.id for record in batch.records)
+
+    async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
+        await self._rows(_RENEW, epoch.bytes, skip_versions)
+        self._epoch = epoch
+
+    async def purge(self, until: FeedPosition) -> int:
+        async with self._driver.execute(_PURGE_FEED, until) as cursor:
+            purged = cursor.rowcount
+        await self._rows(_PURGE_RECORDS, *until, sql.NO_FIELDS)
+        await self._rows(_PURGE_NOTED, *until)
+        return purged
 
 
 def _uuids(values: Iterable[bytes]) -> list[uuid.UUID]:

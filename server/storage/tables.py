@@ -80,5 +80,7 @@ store = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Identifier, nullable=False),
     Column("last_version", BigInteger, nullable=False),
+    Column("purged_tx", BigInteger, nullable=False, server_default="0"),
+    Column("purged_version", BigInteger, nullable=False, server_default="0"),
 )
 """One row, id 1."""

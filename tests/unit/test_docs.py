@@ -16,6 +16,7 @@ from sync.clock import Captured
 from sync.messages import Outcome, PullRequest
 from sync.pull import pull
 from sync.push import Submission, push
+from sync.receipts import Receipt
 from tests.docs_pages import DOCS, PAGES
 from tests.unit.builders import GRID, Office, actor, new_id
 
@@ -30,7 +31,7 @@ def test_written_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
-@pytest.mark.parametrize("message", [*MESSAGES, Captured], ids=lambda message: message.__name__)
+@pytest.mark.parametrize("message", [*MESSAGES, Captured, Receipt], ids=lambda message: message.__name__)
 def test_protocol_names_every_field(message: Any) -> None:
     """The protocol page names every message and each of its fields."""
     page = (DOCS / "protocol.md").read_text(encoding="utf-8")

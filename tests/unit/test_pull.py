@@ -201,7 +201,8 @@ async def test_foreign_cursor(office: Office, text: str) -> None:
 async def test_other_epoch(office: Office) -> None:
     """A cursor of other contents is not applied to these."""
     page = await office.read(inspector("li"))
-    office.store.epoch_id = uuid.UUID(int=9)
+    async with office.store.writing() as tx:
+        await tx.renew(uuid.UUID(int=9), 0)
     with pytest.raises(SyncError) as caught:
         await office.read(inspector("li"), page.cursor)
     assert caught.value.code == "epoch_changed"

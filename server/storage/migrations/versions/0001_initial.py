@@ -97,6 +97,8 @@ def _create_synced() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("epoch", Identifier(), nullable=False),
         sa.Column("last_version", sa.BigInteger(), nullable=False),
+        sa.Column("purged_tx", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("purged_version", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_store")),
     )
 
@@ -122,6 +124,9 @@ def _create_accounts() -> None:
         sa.Column("model", sa.String(length=200), nullable=True),
         sa.Column("enrolled_ms", sa.BigInteger(), nullable=False),
         sa.Column("revoked_ms", sa.BigInteger(), nullable=True),
+        sa.Column("seen_ms", sa.BigInteger(), nullable=True),
+        sa.Column("read_tx", sa.BigInteger(), nullable=True),
+        sa.Column("read_version", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_devices_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_devices")),
     )

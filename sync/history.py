@@ -1,0 +1,54 @@
+"""The history of a record: who changed which field when, from which device, with what verdict."""
+
+import uuid
+
+import msgspec
+
+from field_schemas.registry import Registry
+from sync.authority import Actor
+from sync.errors import SyncError
+from sync.messages import HistoryEntry, HistoryResponse
+from sync.storage import LoggedChange, ReadTransaction
+from sync.visible import Sight
+
+
+async def history(
+    tx: ReadTransaction, registry: Registry, reader: Actor, record_id: uuid.UUID, now_ms: int
+) -> HistoryResponse:
+    """Every change ever sent for a record that `reader` may see, refused ones too, oldest first.
+
+    Raises SyncError `record_unknown`, also where the record exists and the reader may not see it.
+    """
+    record = (await tx.records([record_id])).get(record_id)
+    sight = Sight(registry, reader, now_ms)
+    spec = sight.type_seen(record.type, record.scopes) if record else None
+    if record is None or spec is None:
+        raise SyncError("record_unknown", f"there is no record {record_id}")
+    roles = sight.roles_over(record.scopes)
+    changes = [change for change in await tx.history(record_id) if change.type == spec.name]
+    entries = [
+        _entry(change, Sight.masked(spec, change.fields, roles), Sight.masked(spec, change.before, roles))
+        for change in changes
+    ]
+    return HistoryResponse(record_id, spec.name, entries)
+
+
+def _entry(change: LoggedChange, fields: bytes, before: bytes) -> HistoryEntry:
+    return HistoryEntry(
+        change=change.id,
+        user=change.user,
+        device=change.device,
+        seq=change.seq,
+        outcome=change.outcome,
+        base=change.base,
+        version=change.version,
+        captured_ms=change.captured_ms,
+        error_ms=change.error_ms,
+        received_ms=change.received_ms,
+        fields=msgspec.Raw(fields),
+        before=msgspec.Raw(before),
+        deletes=change.deletes,
+        code=change.code,
+        detail=change.detail,
+        attention=change.attention,
+    )

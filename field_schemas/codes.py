@@ -52,6 +52,7 @@ _REQUEST_CODES = (
     _code("body_malformed", "请求内容无法解析", "The body cannot be read", "检查编码格式", "Check its encoding"),
     _code("body_too_large", "请求内容过大", "The body is too large", "分成更小的批次", "Send smaller batches"),
     _code("batch_too_large", "批次过大", "The batch holds too many items", "分成更小的批次", "Send smaller batches"),
+    _code("id_invalid", "编号不是设备生成的", "An id was not made by this device", "用 UUIDv7 重新编号", "Make ids as UUIDv7"),
     _code("sequence_gap", "设备序号不连续", "The device's sequence has a hole", "从期望的序号重新发送", "Send again from the expected number"),
     _code("sequence_reused", "设备序号已用于其他更改", "The sequence number was used by another change", "重新编号后发送", "Renumber and send again"),
     _code("cursor_invalid", "同步游标无效", "The cursor is not valid", "从头同步", "Pull without a cursor"),

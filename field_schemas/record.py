@@ -38,6 +38,7 @@ class Record(msgspec.Struct, kw_only=True):
 class Field(msgspec.Struct, frozen=True):
     """What a field is beyond its Python type.
 
+    `check` raises ValueError for a value that the Python type cannot tell to be wrong.
     `read` and `write` narrow the type's access for this one field; a field with `read` must have a default,
     because some receive the record without it.
     """
@@ -49,6 +50,7 @@ class Field(msgspec.Struct, frozen=True):
     read: frozenset[Role] | None = None
     write: frozenset[Role] | None = None
     searchable: bool = False
+    check: Callable[[Any], object] | None = None
 
     @property
     def label(self) -> Label:
@@ -128,6 +130,7 @@ class RecordType(Generic[R]):
         self._from_msgpack = msgspec.msgpack.Decoder(self.patch_type)
         self._typed = msgspec.msgpack.Decoder(cls)
         self.limited_fields = frozenset(name for name, f in self.fields.items() if f.read is not None)
+        self.checked = {name: f.check for name, f in self.fields.items() if f.check is not None}
         self.searchable = tuple(name for name, f in self.fields.items() if f.searchable)
 
     def _check_declaration(self) -> None:
@@ -158,6 +161,9 @@ class RecordType(Generic[R]):
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise FieldError("value_invalid", str(error)) from error
         try:
+            for name in self.checked:
+                if (value := getattr(patch, name)) is not msgspec.UNSET:
+                    self.checked[name](value)
             return msgspec.msgpack.encode(patch)
         except (OverflowError, ValueError) as error:
             raise FieldError("value_invalid", str(error)) from error

@@ -34,6 +34,7 @@ class HeldRoles:
     """The roles an actor holds over scopes, by time; answers are remembered for one push or pull."""
 
     def __init__(self, actor: Actor) -> None:
+        self.user = actor.user
         self._actor = actor
         self._known: dict[tuple[tuple[Grant, ...], tuple[str, ...]], frozenset[Role]] = {}
 
@@ -55,41 +56,56 @@ SERVER = Actor(SERVER_USER, SERVER_DEVICE, system=True)
 def permit_create(
     spec: RecordType[Any], roles: HeldRoles, fields: Mapping[str, Any], scopes: tuple[str, ...], time_ms: int
 ) -> frozenset[Role]:
-    """The roles by which a record with these fields, which will lie in `scopes`, may be created. Raises Refused.
+    """The roles by which a record with these fields, which will lie in `scopes`, may be created. Raises Refused."""
+    permit_place(spec, roles, scopes, spec.access.create, time_ms)
+    held = roles.over(_beyond_oneself(scopes, roles.user), time_ms)
+    _check_fields(spec, held, fields)
+    return held
 
-    That the author owns the new record gives no right by itself: it must lie where the author has a grant.
+
+def permit_place(
+    spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ...], allowed: frozenset[Role], time_ms: int
+) -> None:
+    """Check that a record may be put into `scopes` by roles among `allowed`. Raises Refused.
+
+    That a record concerns its author gives no right by itself: it must also lie where the author has a grant.
     """
     if not scopes:
         raise Refused("no_scope", f"{spec.name}: {', '.join(sorted(spec.scope_fields))} is empty")
-    given = spec.scopes(fields, None) if spec.has_owner_scope else scopes
-    return _permit(spec, roles.over(given or scopes, time_ms), spec.access.create, fields, given)
+    _check_roles(spec, roles.over(_beyond_oneself(scopes, roles.user), time_ms), allowed)
 
 
 def permit_update(
     spec: RecordType[Any], roles: HeldRoles, patch: Iterable[str], scopes: tuple[str, ...], time_ms: int
 ) -> frozenset[Role]:
     """The roles by which these fields of a record lying in `scopes` may be changed. Raises Refused."""
-    return _permit(spec, roles.over(scopes, time_ms), spec.access.write, patch, scopes)
+    held = roles.over(scopes, time_ms)
+    _check_roles(spec, held, spec.access.write)
+    _check_fields(spec, held, patch)
+    return held
 
 
 def permit_delete(spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ...], time_ms: int) -> frozenset[Role]:
     """The roles by which a record lying in `scopes` may be deleted. Raises Refused."""
-    return _permit(spec, roles.over(scopes, time_ms), spec.access.delete, (), scopes)
+    held = roles.over(scopes, time_ms)
+    _check_roles(spec, held, spec.access.delete)
+    return held
 
 
-def _permit(
-    spec: RecordType[Any],
-    roles: frozenset[Role],
-    allowed: frozenset[Role],
-    patch: Iterable[str],
-    scopes: tuple[str, ...],
-) -> frozenset[Role]:
-    if Role.SYSTEM in roles:
-        return roles
-    if not roles:
-        raise Refused("scope_denied", f"no grant covers {', '.join(scopes)}")
-    if not roles & allowed:
+def _beyond_oneself(scopes: tuple[str, ...], user: str) -> tuple[str, ...]:
+    """The scopes that are not the author's own; all of them where there are no others."""
+    return tuple(scope for scope in scopes if scope != f"person:{user}") or scopes
+
+
+def _check_roles(spec: RecordType[Any], held: frozenset[Role], allowed: frozenset[Role]) -> None:
+    if Role.SYSTEM in held:
+        return
+    if not held:
+        raise Refused("scope_denied", f"no grant covers this {spec.name}")
+    if not held & allowed:
         raise Refused("role_denied", f"{spec.name} needs {', '.join(sorted(allowed)) or 'the server'}")
-    if denied := denied_fields(spec.fields, patch, roles):
+
+
+def _check_fields(spec: RecordType[Any], held: frozenset[Role], patch: Iterable[str]) -> None:
+    if denied := denied_fields(spec.fields, patch, held):
         raise Refused("field_denied", f"{spec.name}: {', '.join(denied)}")
-    return roles

@@ -15,6 +15,8 @@ import msgspec
 from sync.errors import SyncError
 from sync.storage import FeedPosition
 
+_LARGEST = 2**63 - 1
+
 
 class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     """How far one view is read, by which roles, and how far it had been read when roles last changed."""
@@ -36,10 +38,15 @@ class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=Tru
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """What a device has read of the store whose contents are `epoch`."""
+    """What a device has read of the store whose contents are `epoch`.
+
+    `purged` is how far traces of deleted records had been dropped when the cursor was given: what the device holds
+    is no older than that, or was checked against those traces.
+    """
 
     epoch: uuid.UUID
     views: dict[str, ViewCursor]
+    purged: FeedPosition = FeedPosition()
 
     def encode(self) -> str:
         """The text a device keeps."""
@@ -50,9 +57,13 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
         """The cursor of a text. Raises SyncError `cursor_invalid`."""
         try:
             data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            return msgspec.msgpack.decode(data, type=cls)
+            cursor = msgspec.msgpack.decode(data, type=cls)
         except (binascii.Error, ValueError, msgspec.DecodeError) as error:
             raise SyncError("cursor_invalid", "the cursor was not made by this server") from error
+        numbers = [n for view in cursor.views.values() for n in (*view.position, *view.before)]
+        if not all(0 <= number <= _LARGEST for number in (*numbers, *cursor.purged)):
+            raise SyncError("cursor_invalid", "the cursor was not made by this server")
+        return cursor
 
 
 def tag_of(names: Iterable[str]) -> str:

@@ -80,6 +80,8 @@ class Workspace:
         missing = sorted(ids - self._drafts.keys(), key=by_number)
         if missing:
             found = await self.tx.lock_records(missing)
+            # Versions reserved before the lock may be smaller than the one such a record has by now.
+            self._next_version = self._last_version + 1
             for record_id in missing:
                 stored = found.get(record_id)
                 self._drafts[record_id] = Draft.of(stored) if stored else None

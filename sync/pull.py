@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from field_schemas.access import Grant, roles_in
+from field_schemas.access import Grant
 from field_schemas.registry import Registry
 from field_schemas.scopes import covers, feed_key
 from sync.authority import Actor
@@ -20,7 +20,6 @@ from sync.visible import Sight
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
-NEVER_READ = ViewCursor(FeedPosition(), "")
 
 
 async def pull(
@@ -36,16 +35,19 @@ async def pull(
     page = _Page(tx, registry, sight, request.limit, await tx.horizon())
     types = () if request.types is None else (f"{name} {version}" for name, version in request.types.items())
     types_tag = tag_of(types)
+    # What the device holds may lie in a view that is new to it: of a wider one that it has lost.
+    held = max((view.reached for view in cursor.views.values()), default=FeedPosition())
+    never_read = ViewCursor(FeedPosition(), "", held)
     views: dict[str, ViewCursor] = {}
     for view in await views_of(tx, sight.grants):
-        tag = tag_of(roles_in(sight.grants, (view,)))
-        start = cursor.views.get(view, NEVER_READ).resumed(tag + types_tag)
+        tag = tag_of(_grants_within(sight.grants, view))
+        start = cursor.views.get(view, never_read).resumed(tag + types_tag)
         views[view] = msgspec.structs.replace(start, position=await page.read(view, start))
     return PullResponse(
         epoch=cursor.epoch,
         server_ms=now_ms,
         stamp=stamp_at(now_ms),
-        cursor=Cursor(cursor.epoch, views).encode(),
+        cursor=Cursor(cursor.epoch, views, cursor.purged).encode(),
         more=page.more,
         scopes=sorted(views),
         records=list(page.records.values()),
@@ -54,16 +56,29 @@ async def pull(
 
 
 async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:
-    epoch = await tx.epoch()
+    """The cursor to go on from, noting what is purged by now: the page that it begins may rely on that."""
+    epoch, purged = await tx.epoch(), await tx.purged()
     if text is None:
-        return Cursor(epoch, {})
+        return Cursor(epoch, {}, purged)
     cursor = Cursor.decode(text)
     if cursor.epoch != epoch:
         raise SyncError("epoch_changed", f"the cursor is of {cursor.epoch}, the store of {epoch}")
-    purged = await tx.purged()
-    if any(FeedPosition() < view.reached < purged for view in cursor.views.values()):
+    stale = any(FeedPosition() < view.reached < purged for view in cursor.views.values())
+    if stale and cursor.purged < purged:
         raise SyncError("cursor_expired", "deleted records the device may hold are not remembered any more")
-    return cursor
+    return Cursor(epoch, cursor.views, purged)
+
+
+def _grants_within(grants: Iterable[Grant], view: str) -> set[str]:
+    """What decides who may see what within a view: the roles held over all of it, and those over parts of it.
+
+    Records of one area may also lie with a person, department or case, and those of the latter in any area.
+    """
+    over = {grant.role.value for grant in grants if covers(grant.scope, view)}
+    in_area = view.startswith("grid:")
+    beside = [grant for grant in grants if not (in_area and grant.scope.startswith("grid:"))]
+    parts = [grant for grant in grants if covers(view, grant.scope)]
+    return over | {f"{grant.role} {grant.scope}" for grant in (*parts, *beside)}
 
 
 async def views_of(tx: ReadTransaction, grants: Iterable[Grant]) -> list[str]:
@@ -98,7 +113,8 @@ class _Page:
         What the device may hold of the view and may not see any more it is told to forget.
         """
         after = start.position
-        held_until = start.reached
+        # The device may hold records that were written since it read them, by roles that it has lost meanwhile.
+        lost_roles = start.before > FeedPosition()
         room = self.limit - len(self.records) - len(self.forget)
         if room <= 0:
             self.more = True
@@ -109,7 +125,7 @@ class _Page:
             record = stored[entry.record]
             if self._add(record):
                 continue
-            if entry.gone or entry.position <= held_until or self._may_have_moved(record):
+            if entry.gone or lost_roles or self._may_have_moved(record):
                 self.forget.add(record.id)
         if len(entries) < room:
             return max(after, self.horizon)

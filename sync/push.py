@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from field_schemas.access import grants_at
 from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
@@ -30,6 +31,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
+MADE_ON_DEVICE = 7
+"""The version of the UUIDs devices make. Others belong to the server, which derives its own from them."""
 OFFLINE_DAYS = 30
 """How long before its receipt a change may have been captured, unless the server is told otherwise."""
 
@@ -62,7 +65,8 @@ async def push(
     """
     work = Workspace(tx)
     devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device}, key=by_number)
-    work.sequences = await tx.lock_devices(devices)
+    held_before = await tx.lock_devices(devices)
+    work.sequences = dict(held_before)
     changes = [change for submission in submissions for change in submission.changes]
     work.logged = await tx.changes([change.id for change in changes])
     fresh = [change for change in changes if change.id not in work.logged]
@@ -73,7 +77,7 @@ async def push(
     rules = Rules(registry, offline_days * DAY_MS)
     answers = [await _answer(work, rules, epoch, submission) for submission in submissions]
     batch = work.batch()
-    if batch.changes:
+    if batch.changes or any(batch.sequences[device] != held for device, held in held_before.items()):
         await tx.write(batch)
     return answers
 
@@ -83,9 +87,10 @@ async def _answer(
 ) -> PushResponse | SyncError:
     device = submission.actor.device
     held = work.sequences.get(device, 0)
-    numbered = not submission.actor.system
-    if numbered and (error := _sequence_error(work, submission.changes, held)):
-        return error
+    if numbered(submission.actor):
+        error = _id_error(work, submission) or _sequence_error(work, submission.changes, held)
+        if error:
+            return error
     verdicts = []
     roles = HeldRoles(submission.actor)
     for change in submission.changes:
@@ -94,9 +99,24 @@ async def _answer(
             logged = await _Decision(work, rules, roles, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
-    if numbered:
+    if numbered(submission.actor):
         work.sequences[device] = held
     return PushResponse(epoch, submission.received_ms, held, verdicts)
+
+
+def numbered(actor: Actor) -> bool:
+    """Whether changes of `actor` come from a device: numbered, and kept as refusals where they are refused."""
+    return actor.device != SERVER.device
+
+
+def _id_error(work: Workspace, submission: Submission) -> SyncError | None:
+    for change in submission.changes:
+        if change.id.version != MADE_ON_DEVICE:
+            return SyncError("id_invalid", f"change {change.id} is not a UUIDv7")
+        logged = work.logged.get(change.id)
+        if logged is not None and logged.user != submission.actor.user:
+            return SyncError("id_invalid", f"change {change.id} is somebody else's")
+    return None
 
 
 def _sequence_error(work: Workspace, changes: list[Change], held: int) -> SequenceError | None:
@@ -127,6 +147,7 @@ class _Decision:
         self.registry = rules.registry
         self.roles = roles
         self.actor = submission.actor
+        self.attends = numbered(submission.actor)
         self.change = change
         self.submission = submission
         self.time = estimate(change.captured, submission.received_ms)
@@ -144,9 +165,11 @@ class _Decision:
         except (Refused, FieldError) as error:
             code, detail = error.code, error.detail
             outcome = Outcome.REFUSED
+            self.version = 0
+            self.before = {}
             if self.patch_bytes is NOTHING:
                 self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
-            if not self.actor.system:
+            if self.attends:
                 self.attention = await self._refusal(code, detail)
         change = self.change
         logged = LoggedChange(
@@ -176,7 +199,7 @@ class _Decision:
 
     async def _decide(self) -> Outcome:
         change = self.change
-        if len(memoryview(change.fields)) > MAX_CHANGE_BYTES:
+        if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
         if self.actor.revoked:
             raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
@@ -192,7 +215,7 @@ class _Decision:
             return await self._create(spec, patch)
         self.scopes = draft.scopes
         if draft.type != spec.name:
-            raise Refused("type_mismatch", f"{draft.id} is a {draft.type}")
+            raise Refused("type_mismatch", f"{draft.id} is no {spec.name}")
         if draft.deleted:
             raise Refused("record_deleted", f"{spec.name} {draft.id} was deleted at version {draft.version}")
         if change.delete:
@@ -209,6 +232,8 @@ class _Decision:
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
+        if change.record.version != MADE_ON_DEVICE and not self.actor.system:
+            raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
         if change.base or change.delete:
             raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
         if missing := spec.required - patch.keys():
@@ -224,9 +249,9 @@ class _Decision:
         roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.time.ms)
         merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
         if not spec.scope_fields.isdisjoint(merged.before):
-            self.scopes = spec.scopes(merged.fields, draft.owner)
-        if not self.scopes:
-            raise Refused("no_scope", f"{spec.name} would lie in no scope")
+            scopes = spec.scopes(merged.fields, draft.owner)
+            authority.permit_place(spec, self.roles, scopes, spec.access.write, self.time.ms)
+            self.scopes = scopes
         await self._settle(spec, draft, merged)
         self.before = merged.before
         self._take(draft, merged)
@@ -249,7 +274,10 @@ class _Decision:
         latest = stamp_at(self.submission.received_ms + 1)
         self.version = await self.work.version()
         stamp = min(self.change.stamp, latest)
-        return Write(stamp, str(self.actor.device), self.change.base, self.version, roles)
+        # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
+        by_server = self.actor.device == SERVER.device
+        writer = self.change.id if by_server else self.actor.device
+        return Write(stamp, str(writer), self.change.base, self.version, roles)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks
@@ -261,6 +289,8 @@ class _Decision:
         """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
         change = None
         if spec.name == "conflict":
+            if draft.fields["state"] == "resolved" and "resolution" in merged.before:
+                raise Refused("already_set", "the conflict is resolved")
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
             change = await self._refused_change(uuid.UUID(draft.fields["change"]))
@@ -301,8 +331,18 @@ class _Decision:
             spec = self.registry.get(self.change.type)
             scopes = scopes or spec.scopes(content, None)
             content = {name: value for name, value in content.items() if name not in spec.limited_fields}
-        fields = refusal_fields(self.change, self.actor.user, scopes, content, code, detail)
+        concerned = self._concerned(scopes)
+        fields = refusal_fields(self.change, self.actor.user, concerned, content, code, detail)
         return await self._attend("refusal", fields)
+
+    def _concerned(self, scopes: tuple[str, ...]) -> list[str]:
+        """Whose supervisors deal with a refusal: the record's, but for an outsider the author's own.
+
+        An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
+        """
+        if not self.roles.over(scopes, self.time.ms):
+            scopes = tuple(grant.scope for grant in grants_at(self.actor.grants, self.time.ms))
+        return [scope for scope in scopes if not scope.startswith("person:")]
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
         change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))

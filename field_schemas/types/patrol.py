@@ -10,6 +10,7 @@ from field_schemas.places import Position
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
 from field_schemas.scopes import OF_OWNER, in_grid, of_person
+from field_schemas.track_points import unpack
 from field_schemas.types.values import GridPrefix, LongText, ShortText, Time, UserId
 from field_schemas.workflow import workflow
 
@@ -53,6 +54,11 @@ class Punch(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Literal["in", "out", "checkpoint"]
     punched_at: Time
     place: Position | None = None
+
+
+def _check_segments(segments: list[bytes]) -> None:
+    for segment in segments:
+        unpack(segment)
 
 
 @record_type(
@@ -114,7 +120,8 @@ class Track(Record):
     grid: Annotated[GridPrefix, Field("网格", "Grid")]
     shift: Annotated[UUID | None, Field("班次", "Shift")] = None
     segments: Annotated[
-        list[Annotated[bytes, msgspec.Meta(max_length=200_000)]], Field("轨迹段", "Segments", Policy.APPEND)
+        list[Annotated[bytes, msgspec.Meta(max_length=200_000)]],
+        Field("轨迹段", "Segments", Policy.APPEND, check=_check_segments),
     ] = []
     points: Annotated[int, Field("点数", "Points", Policy.COUNTER)] = 0
     length_m: Annotated[int, Field("长度(米)", "Length (m)", Policy.COUNTER)] = 0

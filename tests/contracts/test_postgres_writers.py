@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable
 from itertools import pairwise
 
 import asyncpg
+import msgspec
 import pytest
 
 from server.storage.database import Database
+from sync.draft import Workspace
 from sync.storage import Collision, Store
 from tests.contracts.samples import (
     DEVICE,
@@ -202,6 +204,21 @@ async def test_same_push_at_two_servers(here: Database, there: Database) -> None
     answers = await asyncio.gather(*(office.submit(li, *batch) for office in offices))
     assert answers[0] == answers[1]
     assert (await offices[0].fields(record))["inspections"] == 1
+
+
+async def test_versions_after_a_late_lock(here: Database, there: Database) -> None:
+    """A record locked after versions were reserved still gets a version larger than its own."""
+    async with here.store.writing() as tx:
+        work = Workspace(tx)
+        await work.reserve(5)
+        await put(there.store, a_batch([a_record(1)]))
+        async with there.store.writing() as other:
+            version = await other.reserve_versions(1)
+            await other.lock_records([an_id(1)])
+            await other.write(a_batch([msgspec.structs.replace(a_record(1), version=version)]))
+        draft = await work.draft(an_id(1))
+        assert draft is not None
+        assert await work.version() > draft.version == version
 
 
 async def test_durable(here: Database) -> None:

@@ -1,6 +1,7 @@
 """An import into memory, with everything it did to be looked at."""
 
 import itertools
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from server.importing.problems import BadRow
 from server.importing.run import ImportRequest, Summary, Surroundings, import_file
 from sync.authority import Actor
 from sync.clock import Captured, stamp_at
+from sync.ids import uuid7
 from sync.memory import MemoryStore
 from sync.messages import Change, Outcome
 from sync.push import Submission, push
@@ -93,7 +95,7 @@ class Desk:
     async def _push(self, record: StoredRecord, fields: dict[str, Any], delete: bool) -> Outcome:
         self.now_ms += 1_000
         change = Change(
-            id=uuid.uuid4(),
+            id=uuid7(self.now_ms, os.urandom),
             seq=next(self._seq),
             type=record.type,
             record=record.id,

@@ -14,7 +14,7 @@ from sync.authority import Actor
 from sync.digest import RangeDigest, differing, digest_ranges
 from sync.errors import SyncError
 from sync.history import history
-from sync.ids import derived_id
+from sync.ids import derived_id, uuid7
 from sync.messages import DigestRequest, DigestResponse, FetchRequest, FetchResponse, Outcome, PushResponse
 from sync.receipts import CHAIN_START, Receipt, chained, receipt
 from sync.undo import undo_patch
@@ -28,7 +28,7 @@ def office() -> Office:
 
 
 async def put(office: Office, **fields: object) -> tuple[uuid.UUID, int]:
-    record = derived_id(new_id(), "spread over all ranges")
+    record = uuid7(office.now, lambda count: derived_id(new_id(), "spread over all ranges").bytes[:count])
     verdict = await office.write(supervisor(), "component", record, component(**fields))
     return record, verdict.version
 

@@ -288,3 +288,13 @@ async def test_private_field_stays_out_of_refusal(office: Office) -> None:
     refused = (await office.fields(verdict.attention))["refused"]
     assert "contact" not in refused
     assert refused["text"] == "x"
+
+
+async def test_refused_change_has_no_version(office: Office) -> None:
+    """A change refused in the midst of its merge made no version: neither verdict nor log names one."""
+    li, record = inspector("li"), new_id()
+    first = await office.write(li, "component", record, component())
+    refused = await office.write(li, "component", record, {"code": "another"}, base=first.version)
+    async with office.store.reading() as tx:
+        logged = (await tx.changes([refused.change]))[refused.change]
+    assert (refused.code, refused.version, logged.version) == ("already_set", 0, 0)

@@ -1,0 +1,194 @@
+"""What devices may try, on purpose or by mistake, and must not get away with."""
+
+import uuid
+
+import msgspec
+import pytest
+
+from field_schemas.access import Role
+from sync.authority import SERVER, Actor
+from sync.errors import SyncError
+from sync.ids import derived_id
+from sync.messages import MAX_CHANGE_BYTES, Outcome, PushResponse
+from tests.unit.builders import GRID, Office, actor, component, inspector, new_id, supervisor
+
+ELSEWHERE = "440304002001001"
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+async def made(office: Office, author: Actor, **fields: object) -> tuple[uuid.UUID, int]:
+    record = new_id()
+    verdict = await office.write(author, "component", record, component(**fields))
+    return record, verdict.version
+
+
+async def dispute(office: Office, record: uuid.UUID, seen: int) -> list[uuid.UUID]:
+    """Three people give a record's condition three values: one stands, two become conflicts."""
+    found = []
+    for user, value in (("a", "worn"), ("b", "damaged"), ("c", "missing")):
+        verdict = await office.write(inspector(user), "component", record, {"condition": value}, base=seen)
+        found += [verdict.attention] if verdict.attention else []
+    return found
+
+
+async def test_resolution_in_ignorance_of_another(office: Office) -> None:
+    """Two supervisors who settle two conflicts of one field without knowing of each other meet in a new conflict."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    first, second = await dispute(office, record, seen)
+    one, two = supervisor("one"), supervisor("two")
+    await office.write(one, "conflict", first, {"resolution": {"condition": "damaged"}, "state": "resolved"}, base=99)
+    blind = {"resolution": {"condition": "missing"}, "state": "resolved"}
+    await office.write(two, "conflict", second, blind, base=99)
+    assert (await office.fields(record))["condition"] == "damaged"
+    page = await office.read(supervisor("three"))
+    conflicts = [msgspec.msgpack.decode(one.fields) for one in page.records if one.type == "conflict"]
+    assert [one["state"] for one in conflicts].count("open") == 1
+
+
+async def test_server_writes_do_not_know_each_other(office: Office) -> None:
+    """A write of the server based on an older version does not pass for one that has seen the server's last."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    for number, value in ((1, "worn"), (2, "damaged")):
+        verdict = await office.write(SERVER, "component", record, {"condition": value}, base=seen, seq=0)
+        assert verdict.outcome is (Outcome.APPLIED if number == 1 else Outcome.CONFLICT)
+
+
+async def test_resolved_conflict_is_closed(office: Office) -> None:
+    """A conflict that is resolved takes no second resolution."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    first, _ = await dispute(office, record, seen)
+    choice = {"resolution": {"condition": "damaged"}, "state": "resolved"}
+    await office.write(supervisor("one"), "conflict", first, choice, base=99)
+    late = {"resolution": {"condition": "missing"}, "state": "resolved"}
+    verdict = await office.write(supervisor("two"), "conflict", first, late, stamp=1, base=1)
+    assert verdict.code == "already_set"
+    assert (await office.fields(first))["resolution"] == {"condition": "damaged"}
+
+
+async def test_bad_resolution_is_one_refusal(office: Office) -> None:
+    """A resolution that its author may not carry out is refused once."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    first, _ = await dispute(office, record, seen)
+    choice = {"resolution": {"condition": "nonsense"}, "state": "resolved"}
+    verdict = await office.write(supervisor("one"), "conflict", first, choice, base=99)
+    assert verdict.code == "value_invalid"
+    page = await office.read(supervisor("three"))
+    assert [one.id for one in page.records if one.type == "refusal"] == [verdict.attention]
+
+
+async def test_no_move_out_of_reach(office: Office) -> None:
+    """Nobody moves a record to where they hold no grant."""
+    li = inspector("li")
+    record, seen = await made(office, li)
+    verdict = await office.write(li, "component", record, {"grid": ELSEWHERE}, base=seen)
+    assert verdict.code == "scope_denied"
+    assert (await office.fields(record))["grid"] == GRID
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("patrol_shift", {"inspector": "li", "grid": ELSEWHERE, "starts_at": "2026-01-01T00:00:00Z"}),
+        ("finding", {"grid": ELSEWHERE, "kind": "0102", "text": "x"}),
+    ],
+)
+async def test_own_name_opens_no_area(office: Office, kind: str, fields: dict[str, object]) -> None:
+    """To name oneself in a new record gives no right to place it anywhere."""
+    verdict = await office.write(inspector("li"), kind, new_id(), fields)
+    assert verdict.code == "scope_denied"
+
+
+async def test_outsider_learns_nothing(office: Office) -> None:
+    """Who has no grant over a record learns from the refusal neither its place nor its owner nor its type."""
+    record, seen = await made(office, inspector("li"))
+    outsider = inspector("wu", "grid:440304002")
+    for kind in ("component", "note"):
+        verdict = await office.write(outsider, kind, record, {}, base=seen)
+        assert verdict.attention
+        told = msgspec.msgpack.encode([verdict.detail, await office.fields(verdict.attention)]).decode("latin-1")
+        assert GRID not in told
+        assert "person:li" not in told
+        if kind == "note":
+            assert "component" not in told
+
+
+async def test_outsider_fills_no_foreign_list(office: Office) -> None:
+    """What an outsider sends about an area shows up with the outsider's own supervisors."""
+    outsider = inspector("wu", "grid:440304002")
+    verdict = await office.write(outsider, "component", new_id(), component())
+    here = await office.read(supervisor("here", "grid:440304001"))
+    there = await office.read(supervisor("there", "grid:440304002"))
+    assert verdict.attention not in {one.id for one in here.records}
+    assert verdict.attention in {one.id for one in there.records}
+
+
+async def test_large_change_gets_its_refusal(office: Office) -> None:
+    """A change of nearly the largest size that is refused has its refusal record."""
+    record, seen = await made(office, inspector("li"))
+    verdict = await office.write(
+        inspector("li"), "component", record, {"nothing": "x" * (MAX_CHANGE_BYTES - 50)}, base=seen
+    )
+    assert verdict.attention
+    assert (await office.fields(verdict.attention))["code"] == "field_unknown"
+
+
+@pytest.mark.parametrize("purpose", ["refusal", "conflict", "resolution"])
+async def test_ids_of_the_server_cannot_be_taken(office: Office, purpose: str) -> None:
+    """A device cannot take the id that the server would derive, neither for a change nor for a record."""
+    li = inspector("li")
+    planned = new_id()
+    taken = office.change(li, "component", new_id(), component(), id=derived_id(planned, purpose))
+    answer = await office.submit(li, taken)
+    assert isinstance(answer, SyncError)
+    assert answer.code == "id_invalid"
+    again = office.change(li, "component", derived_id(planned, f"{purpose} record"), component(), seq=1)
+    verdicts = await office.submit(li, again)
+    assert isinstance(verdicts, PushResponse)
+    assert verdicts.verdicts[0].code == "id_invalid"
+
+
+async def test_id_of_another_user(office: Office) -> None:
+    """An id that another user's change has is not taken for a repetition of that change."""
+    li, wu = inspector("li"), inspector("wu")
+    first = office.change(li, "component", new_id(), component())
+    await office.submit(li, first)
+    answer = await office.submit(wu, office.change(wu, "note", new_id(), {"grid": GRID, "text": "x"}, id=first.id))
+    assert isinstance(answer, SyncError)
+    assert answer.code == "id_invalid"
+
+
+async def test_held_is_what_is_stored(office: Office) -> None:
+    """When all changes of a push are known already, what the server says to hold is held at the next push too."""
+    li = inspector("li")
+    change = office.change(li, "component", new_id(), component())
+    await office.submit(li, change)
+    answer = await office.submit(li, msgspec.structs.replace(change, seq=2))
+    assert isinstance(answer, PushResponse)
+    follower = office.change(li, "component", new_id(), component(), seq=answer.held + 1)
+    assert isinstance(await office.submit(li, follower), PushResponse)
+
+
+@pytest.mark.parametrize("segment", [b"", b"\xff\xff", b"\x01\x05"])
+async def test_broken_track_segment(office: Office, segment: bytes) -> None:
+    """A segment that cannot be unpacked is refused, so that every stored track can be drawn."""
+    verdict = await office.write(inspector("li"), "track", new_id(), {"grid": GRID, "segments": [segment]})
+    assert verdict.code == "value_invalid"
+
+
+async def test_role_in_a_part_of_the_area(office: Office) -> None:
+    """A role given over a part of an area shows what it opens there at once, and hides it when it ends."""
+    record = new_id()
+    fields = {"grid": GRID, "kind": "0102", "text": "x", "contact": "13800000000"}
+    await office.write(supervisor(), "finding", record, fields)
+    device = new_id()
+    plain = actor("li", ("grid:440304001", Role.INSPECTOR), device=device)
+    more = actor("li", ("grid:440304001", Role.INSPECTOR), ("grid:440304001001", Role.SUPERVISOR), device=device)
+    page = await office.read(plain)
+    opened = await office.read(more, page.cursor)
+    closed = await office.read(plain, opened.cursor)
+    shown = [msgspec.msgpack.decode(one.records[0].fields).get("contact") for one in (page, opened, closed)]
+    assert shown == [None, "13800000000", None]

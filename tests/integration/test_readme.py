@@ -1,0 +1,70 @@
+"""What the README tells a new user to type works as typed."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client_sdk.demo.stage import Stage
+from tests.docs_pages import DOCS
+from tests.integration.cli import Gridwalk
+
+ROOT = DOCS.parent
+PASSWORD = "a long password"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def server_commands(page: str) -> Iterator[list[str]]:
+    """The commands of the section about the server, but for the last, which serves."""
+    (block,) = [block for block in blocks(page, "") if "gridwalk init" in block]
+    for line in block.splitlines():
+        words = line.partition("#")[0].split()
+        assert words[0] == "gridwalk"
+        if words[1] != "serve":
+            yield words[1:]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+async def test_readme_as_typed(page: str, tmp_path: Path) -> None:
+    """The commands set up a city, and the device's example runs against it."""
+    stage = Stage(tmp_path)
+    gridwalk = Gridwalk(tmp_path, GRIDWALK_DATABASE_URL=f"sqlite:///{tmp_path / 'server.db'}")
+    gridwalk.environment["GRIDWALK_DATA_DIR"] = str(tmp_path)
+    for words in server_commands(page):
+        secret = ["--password-stdin"] if words[:2] == ["user", "add"] else []
+        gridwalk.well(*words, *secret, stdin=PASSWORD + "\n")
+    (example,) = blocks("README.md", "python")
+    try:
+        await stage.start_server()
+        script = tmp_path / "example.py"
+        script.write_text(example.replace("http://127.0.0.1:8440", stage.url), encoding="utf-8")
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        run = asyncio.to_thread(
+            subprocess.run, [sys.executable, script], cwd=tmp_path, env=environment, check=False, capture_output=True
+        )
+        done = await run
+    finally:
+        await stage.stop_server()
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/walkthrough.md", "docs/importing.md"])
+def test_named_files_exist(page: str) -> None:
+    """Every file of the project that a page names or links to is there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:field_schemas|sync|server|client_sdk|tests)/[\w/]*(?:\.py)?)`", text))
+    linked = set(re.findall(r"\]\(([\w./-]+)\)", text))
+    folder = (ROOT / page).parent
+    missing = [name for name in named if not (ROOT / name).exists()]
+    missing += [target for target in linked if not (folder / target).exists()]
+    assert missing == []

@@ -34,6 +34,14 @@ def server_commands(page: str) -> Iterator[list[str]]:
             yield words[1:]
 
 
+def run_script(script: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a Python file in its folder, as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, script], cwd=script.parent, env=environment, check=False, capture_output=True
+    )
+
+
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 async def test_readme_as_typed(page: str, tmp_path: Path) -> None:
     """The commands set up a city, and the device's example runs against it."""
@@ -48,11 +56,7 @@ async def test_readme_as_typed(page: str, tmp_path: Path) -> None:
         await stage.start_server()
         script = tmp_path / "example.py"
         script.write_text(example.replace("http://127.0.0.1:8440", stage.url), encoding="utf-8")
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        run = asyncio.to_thread(
-            subprocess.run, [sys.executable, script], cwd=tmp_path, env=environment, check=False, capture_output=True
-        )
-        done = await run
+        done = await asyncio.to_thread(run_script, script)
     finally:
         await stage.stop_server()
     assert done.returncode == 0, done.stderr.decode()

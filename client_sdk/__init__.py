@@ -1,5 +1,6 @@
 """The device SDK: a local store, typed records, offline work, sync."""
 
+from client_sdk.attending import OFFERED, STANDING, Side
 from client_sdk.batch import Batch
 from client_sdk.clocks import Clocks, system_clocks
 from client_sdk.device import Device
@@ -8,12 +9,17 @@ from client_sdk.errors import (
     Invalid,
     NotAllowed,
     Offline,
+    ReceiptInvalid,
     Rejected,
     SignInNeeded,
     StoreDamaged,
     StoreInUse,
+    StoreTooNew,
+    TooOld,
     UnsentWork,
+    Wiped,
 )
+from client_sdk.histories import FieldChange, HistoryItem, UndoResult
 from client_sdk.reports import (
     Attention,
     ChangeVerdict,
@@ -23,11 +29,14 @@ from client_sdk.reports import (
     Status,
     SyncReport,
     SyncState,
+    VerifyReport,
 )
 from client_sdk.store.rescue import RescueReport
 from client_sdk.tracks import TrackRecorder
 
 __all__ = [
+    "OFFERED",
+    "STANDING",
     "Attention",
     "Batch",
     "ChangeVerdict",
@@ -35,20 +44,29 @@ __all__ = [
     "Device",
     "DeviceError",
     "Difference",
+    "FieldChange",
+    "HistoryItem",
     "Invalid",
     "NotAllowed",
     "Offline",
     "PendingChange",
     "Progress",
+    "ReceiptInvalid",
     "Rejected",
     "RescueReport",
+    "Side",
     "SignInNeeded",
     "Status",
     "StoreDamaged",
     "StoreInUse",
+    "StoreTooNew",
     "SyncReport",
     "SyncState",
+    "TooOld",
     "TrackRecorder",
+    "UndoResult",
     "UnsentWork",
+    "VerifyReport",
+    "Wiped",
     "system_clocks",
 ]

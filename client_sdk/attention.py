@@ -26,8 +26,12 @@ def of_conflict(registry: Registry, conflict: Conflict, about: Mapping[str, Any]
         reason=_CONFLICT.text(language),
         detail="",
         advice=_CONFLICT_ADVICE.text(language),
+        offered_by=conflict.offered_by,
+        assignee=conflict.assignee,
         differences=tuple(
-            Difference(row.field, _label(spec, row.field, language), row.base, row.standing, row.offered)
+            Difference(
+                row.field, _label(spec, row.field, language), row.base, row.standing, row.offered, row.standing_by
+            )
             for row in conflict.differences
         ),
     )
@@ -47,6 +51,8 @@ def of_refusal(registry: Registry, refusal: Refusal, about: Mapping[str, Any] | 
         reason=code.title.text(language) if code else refusal.code,
         detail=refusal.detail,
         advice=code.advice.text(language) if code else "",
+        offered_by=refusal.author,
+        assignee=refusal.assignee,
         differences=tuple(
             Difference(name, _label(spec, name, language), None, standing.get(name), value)
             for name, value in refusal.refused.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from client_sdk.errors import DeviceError, Offline
+from client_sdk.errors import Offline, Wiped
 from sync.ids import RandomBytes
 
 _FIRST_S = 1.0
@@ -22,12 +22,17 @@ async def keep_synced(
     random_bytes: RandomBytes,
     interval_s: float,
 ) -> None:
-    """Sync, wait `interval_s`, and again, until cancelled. Trouble with server or network makes it wait longer."""
+    """Sync, wait `interval_s`, and again, until cancelled or wiped.
+
+    Trouble of any kind (network, server, a full disk) makes it wait longer, never end.
+    """
     failures = 0
     while True:
         try:
             await sync()
-        except DeviceError as error:
+        except Wiped:
+            return
+        except Exception as error:
             failures += 1
             asked = error.retry_after_s if isinstance(error, Offline) else None
             await sleep(backoff_s(failures, random_bytes, asked))

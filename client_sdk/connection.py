@@ -2,21 +2,35 @@
 
 import asyncio
 import contextlib
+import uuid
 from typing import NamedTuple, TypeVar
 
 import httpx
 import msgspec
 
 from client_sdk.clocks import Clocks
-from client_sdk.errors import DeviceError, Offline, Rejected, SignInNeeded
+from client_sdk.errors import DeviceError, Offline, Rejected, SignInNeeded, TooOld
 from client_sdk.identity import Identity
 from client_sdk.sessions import Sessions
 from client_sdk.wire import Credentials, EnrolledDevice, Me, Problem, Refresh, SessionResponse
 from sync.clock import TrustedClock
 from sync.ids import RandomBytes
-from sync.messages import PullRequest, PullResponse, PushRequest, PushResponse
+from sync.messages import (
+    DigestRequest,
+    DigestResponse,
+    FetchRequest,
+    FetchResponse,
+    HistoryResponse,
+    PullRequest,
+    PullResponse,
+    PushRequest,
+    PushResponse,
+    ReceiptRequest,
+    ReceiptResponse,
+)
 
-T = TypeVar("T", SessionResponse, Me, PushResponse, PullResponse)
+T = TypeVar("T")
+Timed = TypeVar("Timed", SessionResponse, Me, PushResponse, PullResponse)
 MSGPACK = "application/msgpack"
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _problem = msgspec.json.Decoder(Problem).decode
@@ -85,6 +99,22 @@ class Connection:
         """Ask for a page. Raises as `push`."""
         return self._read(await self._authorized("POST", "/v1/pull", _encode(request)), PullResponse)
 
+    async def digests(self, request: DigestRequest) -> DigestResponse:
+        """Ask for the digests of a range. Raises as `push`."""
+        return _decoded(await self._authorized("POST", "/v1/digests", _encode(request)), DigestResponse)
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Ask for records by id. Raises as `push`."""
+        return _decoded(await self._authorized("POST", "/v1/records/fetch", _encode(request)), FetchResponse)
+
+    async def history(self, record: uuid.UUID) -> HistoryResponse:
+        """Ask for the history of a record. Raises as `push`; Rejected `record_unknown`."""
+        return _decoded(await self._authorized("GET", f"/v1/records/{record}/history"), HistoryResponse)
+
+    async def receipt(self, request: ReceiptRequest) -> ReceiptResponse:
+        """Ask for a receipt. Raises as `push`; Rejected `change_unknown`, `receipt_invalid`."""
+        return _decoded(await self._authorized("POST", "/v1/receipts", _encode(request)), ReceiptResponse)
+
     async def _authorized(self, method: str, path: str, body: bytes = b"") -> _Answer:
         token = await self._token()
         try:
@@ -129,12 +159,8 @@ class Connection:
             self._clock.trust(problem.server_ms, round_trip_ms)
         raise _error(problem, response)
 
-    def _read(self, answer: _Answer, kind: type[T]) -> T:
-        try:
-            decoded = msgspec.msgpack.decode(answer.body, type=kind)
-        except msgspec.MsgspecError as error:
-            # What answers so is no Gridwalk server: a captive portal, a broken proxy.
-            raise Offline(f"the answer cannot be read: {error}") from error
+    def _read(self, answer: _Answer, kind: type[Timed]) -> Timed:
+        decoded = _decoded(answer, kind)
         self._clock.trust(decoded.server_ms, answer.round_trip_ms)
         return decoded
 
@@ -166,6 +192,14 @@ class _StaleProof(Rejected):
     """The proof's time was too far off; the clock has been set since."""
 
 
+def _decoded(answer: _Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(answer.body, type=kind)
+    except msgspec.MsgspecError as error:
+        # What answers so is no Gridwalk server: a captive portal, a broken proxy.
+        raise Offline(f"the answer cannot be read: {error}") from error
+
+
 def _problem_of(response: httpx.Response) -> Problem:
     with contextlib.suppress(msgspec.MsgspecError):
         if response.headers.get("content-type", "").startswith("application/problem+json"):
@@ -181,6 +215,8 @@ def _error(problem: Problem, response: httpx.Response) -> DeviceError:
         return _StaleProof(code, detail)
     if response.status_code == httpx.codes.UNAUTHORIZED and code in _SESSION_OVER:
         return SignInNeeded(code, detail)
+    if code == "client_too_old":
+        return TooOld(code, detail)
     return Rejected(code, detail, problem.expected)
 
 

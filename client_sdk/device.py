@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,21 +10,29 @@ from pathlib import Path
 
 import httpx
 
+from client_sdk.attending import AttendingDevice
 from client_sdk.background import keep_synced
 from client_sdk.clocks import Clocks, system_clocks
 from client_sdk.connection import Connection
-from client_sdk.errors import DeviceError, Offline
+from client_sdk.errors import DeviceError, Offline, Rejected, TooOld, Wiped
 from client_sdk.exchange import Exchange
+from client_sdk.histories import HistoryItem, items_of
 from client_sdk.identity import new_identity
-from client_sdk.local import LocalDevice
 from client_sdk.parts import Parts, assemble
-from client_sdk.reports import OnProgress, OnStatus, Status, SyncReport, SyncState
+from client_sdk.reports import OnProgress, OnStatus, Status, SyncReport, SyncState, VerifyReport
 from client_sdk.sessions import refuse_unsent
+from client_sdk.store import asking, exchanging
+from client_sdk.store.thread import StoreThread
+from field_schemas.record import Record
 from field_schemas.registry import Registry, load_types
 from sync.ids import RandomBytes
+from sync.messages import FetchRequest
+from sync.receipts import Receipt
+
+_log = logging.getLogger(__name__)
 
 
-class Device(LocalDevice):
+class Device(AttendingDevice):
     """One phone with its store; open it with `Device.open`.
 
     Local work never waits for the network. A call that is cancelled happened wholly or not at all.
@@ -46,12 +55,14 @@ class Device(LocalDevice):
         transport: httpx.AsyncBaseTransport | None = None,
         clocks: Clocks | None = None,
         random_bytes: RandomBytes = os.urandom,
+        make_store: Callable[[Path], StoreThread] = StoreThread,
     ) -> AsyncIterator["Device"]:
         """The device whose store is the file `path` (made if it does not exist) and whose server is at `server`.
 
         A damaged store is set aside and its unsent work rescued, see `rescue`. Raises StoreInUse.
         """
-        parts = await assemble(Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)
+        store = make_store(Path(path))
+        parts = await assemble(store, Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)
         connection = Connection(server, transport, parts.sessions, parts.clock, parts.clocks, random_bytes)
         try:
             yield Device(parts, connection)
@@ -82,23 +93,40 @@ class Device(LocalDevice):
         await self._parts.sessions.end()
 
     async def sync(self, progress: OnProgress | None = None) -> SyncReport:
-        """Send what waits, then fetch what is new. Raises Offline, SignInNeeded, Rejected; nothing is lost then."""
+        """Send what waits, fetch what is new, get a receipt for what was sent; once a day, verify all copies.
+
+        Raises Offline, SignInNeeded, Rejected, TooOld, ReceiptInvalid; nothing is lost then. Raises Wiped where the
+        device was revoked: then everything was sent, and nothing is left in the store.
+        """
+        return await self._sync(progress, verify=False)
+
+    async def verify(self, progress: OnProgress | None = None) -> VerifyReport:
+        """Sync, prove all copies equal to the server's, and repair those that are not. Raises as `sync`."""
+        report = await self._sync(progress, verify=True)
+        if report.verified is None:
+            raise RuntimeError("a verification that was asked for is reported")
+        return report.verified
+
+    async def receipt(self) -> Receipt:
+        """The server's signed word that it holds all changes this device has sent. Raises ReceiptInvalid, Offline,
+        SignInNeeded, Rejected."""
         async with self._syncing:
-            before = self.status
-            self._show(Status(SyncState.SYNCING, before.report))
-            try:
-                report = await self._exchange(progress).run(self._parts.clocks.monotonic_ms)
-            except Offline as error:
-                self._show(Status(SyncState.OFFLINE, before.report, error))
-                raise
-            except DeviceError as error:
-                self._show(Status(SyncState.FAILED, before.report, error))
-                raise
-            except BaseException:
-                self._show(before)
-                raise
-            self._show(Status(SyncState.IDLE, report))
-            return report
+            return await self._exchange(None).receipt()
+
+    async def history(self, record: Record) -> list[HistoryItem]:
+        """Who changed what of `record`, when, from which device, with what verdict; oldest first. Needs the network.
+
+        Raises Offline, SignInNeeded, Rejected (`record_unknown`).
+        """
+        response = await self._connection.history(record.id)
+        items = items_of(self._parts.registry, response)
+        row = await self._store.run(asking.record, record.id)
+        if row is not None and row.version < max((item.version for item in items), default=0):
+            # What is undone later must be here.
+            fetched = await self._connection.fetch(FetchRequest([record.id], self._exchange(None).types))
+            for newer in fetched.records:
+                await self._store.run(exchanging.take_newer, newer)
+        return items
 
     @asynccontextmanager
     async def background(self, interval_s: float = 60.0) -> AsyncIterator[None]:
@@ -117,11 +145,53 @@ class Device(LocalDevice):
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
 
+    async def _sync(self, progress: OnProgress | None, *, verify: bool) -> SyncReport:
+        async with self._syncing:
+            before = self.status
+            self._show(Status(SyncState.SYNCING, before.report))
+            try:
+                report = await self._synced(progress, verify=verify)
+            except Exception as error:
+                self._show(Status(_state_after(error), before.report, error))
+                raise
+            except BaseException:
+                self._show(before)
+                raise
+            self._show(Status(SyncState.IDLE, report))
+            return report
+
+    async def _synced(self, progress: OnProgress | None, *, verify: bool) -> SyncReport:
+        parts = self._parts
+        try:
+            return await self._exchange(progress).run(parts.clocks.monotonic_ms, verify=verify)
+        except Rejected as error:
+            if error.code != "device_revoked":
+                raise
+            if not await parts.sessions.wipe(new_identity(parts.clock.now_ms(), parts.random_bytes)):
+                raise
+            raise Wiped(error.detail) from error
+
     def _show(self, status: Status) -> None:
         self.status = status
         for observer in tuple(self._observers):
-            observer(status)
+            try:
+                observer(status)
+            except Exception:
+                _log.exception("an observer of the sync status failed")
 
     def _exchange(self, progress: OnProgress | None) -> Exchange:
         parts = self._parts
-        return Exchange(parts.store, self._connection, parts.sessions, parts.clock, parts.stamps, progress)
+        return Exchange(
+            parts.store, self._connection, parts.sessions, parts.registry, parts.clock, parts.stamps, progress
+        )
+
+
+def _state_after(error: Exception) -> SyncState:
+    match error:
+        case Offline():
+            return SyncState.OFFLINE
+        case TooOld():
+            return SyncState.TOO_OLD
+        case Wiped():
+            return SyncState.WIPED
+    return SyncState.FAILED

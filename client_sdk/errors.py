@@ -3,11 +3,15 @@
 DeviceError
 ├── Offline         the server cannot be reached or is busy: nothing is lost, try again later
 ├── Rejected        the server answered a request with a code
-│   └── SignInNeeded  only the user can help, by signing in again
+│   ├── SignInNeeded  only the user can help, by signing in again
+│   └── TooOld        the app must be updated; everything that waited was sent before
+├── ReceiptInvalid  the server's receipt does not match what this device did, or is not signed by the server
+├── Wiped           the device was revoked: everything was sent, then removed from this store
 ├── NotAllowed      a local write breaks a rule about who may do what: nothing is stored
 ├── Invalid         a local write breaks the record type's declaration: nothing is stored
 ├── UnsentWork      another user cannot take over a store that holds unsent work
 ├── StoreInUse      another process has the store open
+├── StoreTooNew     a newer version of the program wrote the store; it is left as it is
 └── StoreDamaged    the store's file turned out damaged; opening it again rescues what can be rescued
 """
 
@@ -45,12 +49,31 @@ class SignInNeeded(Rejected):
     """The session is over, or there was none."""
 
 
+class TooOld(Rejected):
+    """The server serves newer apps only. All that waited to be sent has been taken before this is raised."""
+
+
+class ReceiptInvalid(_Coded):
+    """A receipt proves nothing: another key signed it, or it is about something else than this device did."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("receipt_invalid", detail)
+
+
+class Wiped(DeviceError):
+    """The server has revoked this device. Its work was sent; records, tokens and key are gone from the store."""
+
+
 class NotAllowed(_Coded):
     """The user's roles, or a workflow, do not allow the write."""
 
 
 class Invalid(_Coded):
     """The write does not fit the record type."""
+
+
+class StoreTooNew(DeviceError):
+    """A newer version of this program wrote the store: update the program. Nothing in the store was touched."""
 
 
 class UnsentWork(DeviceError):

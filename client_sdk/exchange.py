@@ -1,27 +1,32 @@
-"""One sync: send what waits, then read what is new."""
+"""One sync: send what waits, read what is new, have the work receipted and, once a day, the copies verified."""
 
 from collections import Counter
 
 import msgspec
 
 from client_sdk.connection import Connection, Traffic
-from client_sdk.errors import Offline, Rejected
-from client_sdk.reports import OnProgress, Progress, SyncReport
+from client_sdk.errors import Offline, ReceiptInvalid, Rejected, TooOld
+from client_sdk.receipts import Receipts, Unknown
+from client_sdk.reports import OnProgress, Progress, SyncReport, VerifyReport
 from client_sdk.sessions import Sessions
 from client_sdk.store import exchanging
 from client_sdk.store.meta import Progressed
 from client_sdk.store.thread import StoreThread, Tables
-from sync.clock import HybridClock, Milliseconds, TrustedClock
+from client_sdk.verification import TooDifferent, Verification
+from field_schemas.registry import Registry
+from sync.clock import DAY_MS, HybridClock, Milliseconds, TrustedClock
 from sync.messages import MAX_PAGE, Change, Outcome, PullRequest, PullResponse, PushRequest, PushResponse
+from sync.receipts import Receipt
 
 _RENUMBERINGS = 3
 _RESTARTS = 3
 _BATCH = 500
 _PAGE = 5_000
+_CURSOR_OF_NO_USE = ("cursor_invalid", "cursor_expired", "epoch_changed")
 
 
 class _Restarted(Exception):
-    """The server's contents were replaced while reading; start over."""
+    """The server's contents are to be read from the beginning, and may lack own work."""
 
 
 class Exchange:
@@ -32,6 +37,7 @@ class Exchange:
         store: StoreThread,
         connection: Connection,
         sessions: Sessions,
+        registry: Registry,
         clock: TrustedClock,
         stamps: HybridClock,
         progress: OnProgress | None,
@@ -42,27 +48,83 @@ class Exchange:
         self._clock = clock
         self._stamps = stamps
         self._progress = progress
+        self.types = {spec.name: spec.version for spec in registry}
+        self._receipts = Receipts(store, connection, sessions)
         self._limit = _BATCH
         self._renumberings = _RENUMBERINGS
         self._verdicts: Counter[Outcome] = Counter()
         self._pulled = 0
         self._forgotten = 0
 
-    async def run(self, monotonic_ms: Milliseconds) -> SyncReport:
-        """Push everything, then pull to the end. Raises Offline, SignInNeeded, Rejected; what was done stays done."""
+    async def run(self, monotonic_ms: Milliseconds, *, verify: bool = False) -> SyncReport:
+        """Push everything, pull to the end, and verify, when it is due or asked for.
+
+        Raises Offline, SignInNeeded, Rejected, ReceiptInvalid; what was done stays done.
+        """
         began = monotonic_ms()
         before = msgspec.structs.replace(self._connection.traffic)
+        unknown: Unknown | None = None
         for _ in range(_RESTARTS):
             try:
-                await self._push_all()
-                await self._pull_all()
-            except _Restarted:
                 await self._reconcile()
+                await self._push_all()
+                await self._pull_or_be_too_old()
+                await self._have_receipted()
+                verified = await self._verify(asked=verify)
+            except _Restarted:
+                continue
+            except Unknown as error:
+                unknown = error
             else:
-                return self._report(before, self._connection.traffic, (monotonic_ms() - began) / 1000)
+                return self._report(before, (monotonic_ms() - began) / 1000, verified)
+        if unknown is not None:
+            raise ReceiptInvalid("the server loses what it acknowledged") from unknown
         raise Offline("the server's contents change faster than they can be read")
 
-    def _report(self, before: Traffic, after: Traffic, seconds: float) -> SyncReport:
+    async def receipt(self) -> Receipt:
+        """A receipt for all that was sent. Raises ReceiptInvalid, and as `run`."""
+        for _ in range(_RESTARTS):
+            try:
+                return await self._receipts.ask()
+            except Unknown:
+                await self._push_all()
+        raise ReceiptInvalid("the server loses what it acknowledged")
+
+    async def _pull_or_be_too_old(self) -> None:
+        try:
+            await self._pull_all()
+        except TooOld:
+            # What was sent before the update deserves its receipt too.
+            await self._have_receipted()
+            raise
+
+    async def _have_receipted(self) -> None:
+        if await self._receipts.due():
+            await self._receipts.ask()
+
+    async def _verify(self, *, asked: bool) -> VerifyReport | None:
+        now = self._clock.now_ms()
+        last = await self._store.run(_verified_ms)
+        # What has just been read for the first time needs no comparing.
+        due = last is not None and not last <= now < last + DAY_MS
+        report = await self._verified() if due or asked else None
+        if report is not None or last is None:
+            await self._store.run(_set_verified_ms, now)
+        return report
+
+    async def _verified(self) -> VerifyReport:
+        verification = Verification(self._store, self._connection, self.types, self._tell)
+        progressed = await self._store.run(_progressed)
+        try:
+            return await verification.run(progressed.scopes)
+        except TooDifferent:
+            await self._store.run(exchanging.start_over, progressed.epoch)
+        pulled, forgotten = self._pulled, self._forgotten
+        await self._pull_all()
+        return verification.read_afresh(self._pulled - pulled, self._forgotten - forgotten)
+
+    def _report(self, before: Traffic, seconds: float, verified: VerifyReport | None) -> SyncReport:
+        after = self._connection.traffic
         return SyncReport(
             pushed=self._verdicts.total(),
             verdicts={str(outcome): count for outcome, count in self._verdicts.items()},
@@ -72,6 +134,7 @@ class Exchange:
             bytes_received=after.received - before.received,
             requests=after.requests - before.requests,
             seconds=seconds,
+            verified=verified,
         )
 
     async def _push_all(self) -> None:
@@ -89,8 +152,8 @@ class Exchange:
         known = (await self._store.run(_progressed)).epoch
         self._verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
-            await self._store.run(exchanging.start_over, response.epoch)
-            await self._continue_after(response.held)
+            await self._store.run(exchanging.start_over, None)
+            await self._reconcile()
 
     async def _adapt(self, error: Rejected, batch: list[Change]) -> None:
         """Number the changes as the server expects, or send fewer at once; raise what neither helps against."""
@@ -103,12 +166,11 @@ class Exchange:
             raise error
 
     async def _reconcile(self) -> None:
-        """Ask the replaced server up to where it holds this device's changes, and send the rest again."""
-        response = await self._connection.push(PushRequest([]))
-        await self._continue_after(response.held)
-
-    async def _continue_after(self, held: int) -> None:
-        await self._store.run(exchanging.continue_from, held + 1)
+        """Ask a server that was replaced up to where it holds this device's changes, and send the rest again."""
+        progressed = await self._store.run(_progressed)
+        if progressed.epoch is None and progressed.round:
+            response = await self._connection.push(PushRequest([]))
+            await self._store.run(exchanging.reconcile, response)
 
     async def _pull_all(self) -> None:
         more = True
@@ -116,7 +178,7 @@ class Exchange:
             page = await self._page()
             before = await self._store.run(_progressed)
             if before.epoch not in (None, page.epoch):
-                await self._store.run(exchanging.start_over, page.epoch)
+                await self._store.run(exchanging.start_over, None)
                 raise _Restarted
             self._stamps.observe(page.stamp)
             pulled = await self._store.run(exchanging.take_page, page, self._clock.anchor, self._stamps.last)
@@ -128,17 +190,15 @@ class Exchange:
                 await self._sessions.take_grants(await self._connection.me())
 
     async def _page(self) -> PullResponse:
-        cursor = (await self._store.run(_progressed)).cursor
+        progressed = await self._store.run(_progressed)
         try:
-            return await self._connection.pull(PullRequest(cursor, min(_PAGE, MAX_PAGE)))
+            return await self._connection.pull(PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types))
         except Rejected as error:
-            if cursor is None or error.code not in ("cursor_invalid", "epoch_changed"):
+            if progressed.cursor is None or error.code not in _CURSOR_OF_NO_USE:
                 raise
-            if error.code == "epoch_changed":
-                await self._store.run(exchanging.start_over, None)
-                raise _Restarted from error
-        await self._store.run(exchanging.read_again)
-        return await self._connection.pull(PullRequest(None, min(_PAGE, MAX_PAGE)))
+            epoch = None if error.code == "epoch_changed" else progressed.epoch
+            await self._store.run(exchanging.start_over, epoch)
+            raise _Restarted from error
 
     def _tell(self, progress: Progress) -> None:
         if self._progress is not None:
@@ -151,6 +211,14 @@ def _pending_count(tables: Tables) -> int:
 
 def _next_batch(tables: Tables, limit: int) -> list[Change]:
     return tables.outbox.next_batch(limit)
+
+
+def _verified_ms(tables: Tables) -> int | None:
+    return tables.meta.verified_ms
+
+
+def _set_verified_ms(tables: Tables, time_ms: int) -> None:
+    tables.meta.verified_ms = time_ms
 
 
 def _progressed(tables: Tables) -> Progressed:

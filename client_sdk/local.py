@@ -7,21 +7,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from client_sdk.attention import of_conflict, of_refusal
 from client_sdk.batch import Batch
 from client_sdk.errors import Invalid, NotAllowed
 from client_sdk.parts import Parts
-from client_sdk.reports import Attention, ChangeVerdict, PendingChange
+from client_sdk.reports import ChangeVerdict, PendingChange
 from client_sdk.store import asking
 from client_sdk.store.finding import Query, find
 from client_sdk.store.records import RecordRow
 from client_sdk.store.rescue import RescueReport
-from client_sdk.store.writing import Author, Kind, LocalWrite, commit
+from client_sdk.store.writing import Author, LocalWrite, commit
 from field_schemas.access import Grant
 from field_schemas.places import Position
-from field_schemas.record import FieldError, Record, type_of
-from field_schemas.types.attention import Conflict, Refusal
-from sync.ids import uuid7
+from field_schemas.record import Record, type_of
+from sync.receipts import Receipt
 
 R = TypeVar("R", bound=Record)
 _plain = msgspec.msgpack.Encoder().encode
@@ -49,6 +47,12 @@ class LocalDevice:
         """The user's grants as the server told them last."""
         account = self._parts.sessions.account
         return account.grants if account else ()
+
+    @property
+    def last_receipt(self) -> Receipt | None:
+        """The server's last signed word on what it holds of this device's changes: the first `held` of them, as of
+        `issued_ms`. Checked when it came; None where there is none that holds."""
+        return self._parts.meta.last_receipt
 
     @property
     def rescue(self) -> RescueReport | None:
@@ -123,60 +127,6 @@ class LocalDevice:
     async def verdicts(self, record: Record | None = None) -> list[ChangeVerdict]:
         """What became of the own changes of `record`, or of all own changes, in order."""
         return await self._store.run(asking.verdicts, None if record is None else record.id)
-
-    async def conflicts(self) -> list[Conflict]:
-        """The open conflicts on this device."""
-        return await self.find(Conflict, state="open")
-
-    async def refusals(self) -> list[Refusal]:
-        """The open refusals on this device."""
-        return await self.find(Refusal, state="open")
-
-    async def needs_attention(self, language: str = "zh") -> list[Attention]:
-        """All open conflicts and refusals in the user's words, in Chinese ("zh...") or English."""
-        conflicts, refusals = await self.conflicts(), await self.refusals()
-        concerned = {one.record for one in conflicts} | {one.record for one in refusals}
-        about = await self._store.run(asking.fields_of, concerned)
-        registry = self._parts.registry
-        return [
-            *(of_conflict(registry, one, about.get(one.record), language) for one in conflicts),
-            *(of_refusal(registry, one, about.get(one.record), language) for one in refusals),
-        ]
-
-    async def resolve(self, conflict: Conflict, values: dict[str, Any]) -> Conflict:
-        """Settle a conflict by the `values` that shall hold. Raises NotAllowed or Invalid."""
-        try:
-            self._parts.registry.get(conflict.record_type).patch(values)
-        except FieldError as error:
-            raise Invalid(error.code, error.detail) from error
-        return await self.update(conflict, resolution=values, state="resolved")
-
-    async def resend(self, refusal: Refusal, **corrected: Any) -> None:
-        """Make the refused change again, with `corrected` fields. Raises NotAllowed or Invalid."""
-        batch = self._batch()
-        batch.update(refusal, state="resent")
-        again = await self._again(refusal, corrected)
-        await self._commit([again, *batch.writes])
-
-    async def dismiss(self, refusal: Refusal) -> Refusal:
-        """Let the refused change be."""
-        return await self.update(refusal, state="dismissed")
-
-    async def _again(self, refusal: Refusal, corrected: dict[str, Any]) -> LocalWrite:
-        """The refused change as a new one; the device's own copy knows more than the refusal, where it has one."""
-        row, own = await self._store.run(asking.refused, refusal.record, refusal.change)
-        if own is not None and own.delete and not corrected:
-            kind, patch = Kind.DELETE, b"\x80"
-        else:
-            kind = Kind.CREATE if row is None else Kind.UPDATE
-            fields = refusal.refused if own is None else msgspec.msgpack.decode(own.fields)
-            try:
-                patch = self._parts.registry.get(refusal.record_type).patch({**fields, **corrected})
-            except FieldError as error:
-                raise Invalid(error.code, error.detail) from error
-        spec = self._parts.registry.get(refusal.record_type)
-        change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
-        return LocalWrite(kind, change, spec, refusal.record, patch, row.version if row else 0)
 
     def _batch(self) -> Batch:
         return Batch(self._parts.clock.now_ms, self._parts.random_bytes)

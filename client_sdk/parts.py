@@ -7,6 +7,7 @@ import msgspec
 
 from client_sdk.clocks import Clocks
 from client_sdk.sessions import Sessions
+from client_sdk.store.meta import Meta
 from client_sdk.store.opening import open_store
 from client_sdk.store.rescue import RescueReport
 from client_sdk.store.thread import StoreThread, Tables
@@ -19,6 +20,7 @@ class Parts(msgspec.Struct, frozen=True):
     """An open store with the device's identity, clocks and record types."""
 
     store: StoreThread
+    meta: Meta
     registry: Registry
     sessions: Sessions
     clock: TrustedClock
@@ -28,9 +30,10 @@ class Parts(msgspec.Struct, frozen=True):
     rescue: RescueReport | None
 
 
-async def assemble(path: Path, registry: Registry, clocks: Clocks, random_bytes: RandomBytes) -> Parts:
+async def assemble(
+    store: StoreThread, path: Path, registry: Registry, clocks: Clocks, random_bytes: RandomBytes
+) -> Parts:
     """Open the store at `path`, rescuing what can be rescued when it is damaged. Raises StoreInUse."""
-    store = StoreThread(path)
     rescued: list[RescueReport] = []
 
     def opening() -> Tables:
@@ -50,11 +53,12 @@ def _restored(
     tables: Tables, store: StoreThread, clocks: Clocks, random_bytes: RandomBytes, rescue: RescueReport | None
 ) -> Parts:
     clock = TrustedClock(clocks.wall_ms, clocks.monotonic_ms, clocks.boot, tables.meta.anchor)
-    identity = tables.meta.identity
+    identity, _ = tables.meta.identity, tables.meta.receipt
     if identity is None:
         raise RuntimeError("opening gives every store an identity")
     return Parts(
         store=store,
+        meta=tables.meta,
         registry=tables.registry,
         sessions=Sessions(store, clock, identity, tables.meta.account),
         clock=clock,

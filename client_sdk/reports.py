@@ -7,14 +7,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from client_sdk.errors import DeviceError
 from sync.messages import Outcome
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a sync is: changes pushed or records pulled, of `total` where that is known."""
+    """How far a sync is: changes pushed, records pulled or scopes verified, of `total` where that is known."""
 
-    phase: Literal["push", "pull"]
+    phase: Literal["push", "pull", "verify"]
     done: int
     total: int | None = None
 
@@ -22,8 +21,24 @@ class Progress(msgspec.Struct, frozen=True):
 OnProgress = Callable[[Progress], None]
 
 
+class VerifyReport(msgspec.Struct, frozen=True):
+    """What a verification found: of `compared` records of the server's, those in `scopes` scopes, how many had to be
+    `fetched` or `forgotten` to make this device's copies the same. Requests and bytes are its own."""
+
+    scopes: int
+    compared: int
+    fetched: int
+    forgotten: int
+    requests: int
+    bytes_sent: int
+    bytes_received: int
+
+
 class SyncReport(msgspec.Struct, frozen=True):
-    """What one sync did. Bytes are those of bodies as they travelled; `verdicts` counts by `Outcome`."""
+    """What one sync did. Bytes are those of bodies as they travelled; `verdicts` counts by `Outcome`.
+
+    `verified` is the verification that this sync made, None where none was due.
+    """
 
     pushed: int
     verdicts: dict[str, int]
@@ -33,6 +48,7 @@ class SyncReport(msgspec.Struct, frozen=True):
     bytes_received: int
     requests: int
     seconds: float
+    verified: VerifyReport | None = None
 
 
 class SyncState(enum.StrEnum):
@@ -44,6 +60,10 @@ class SyncState(enum.StrEnum):
     """The last attempt did not get through; nothing is lost."""
     FAILED = "failed"
     """The server answered the last attempt with a problem; see `Status.error`."""
+    TOO_OLD = "too_old"
+    """Everything was sent, but the app must be updated before it receives anything again."""
+    WIPED = "wiped"
+    """The device was revoked: everything was sent, then removed from this store."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -51,7 +71,7 @@ class Status(msgspec.Struct, frozen=True):
 
     state: SyncState
     report: SyncReport | None = None
-    error: DeviceError | None = None
+    error: Exception | None = None
 
 
 OnStatus = Callable[[Status], None]
@@ -84,20 +104,25 @@ class ChangeVerdict(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One field of an attention, by its label: the value before, the one that stands, the one offered."""
+    """One field of an attention, by its label: the value before, the one that stands, the one offered.
+
+    `standing_by` is the user who wrote what stands, None where that is not known.
+    """
 
     field: str
     label: str
     base: Any
     standing: Any
     offered: Any
+    standing_by: str | None = None
 
 
 class Attention(msgspec.Struct, frozen=True):
     """A conflict or refusal in the user's words.
 
     `id` is that of the conflict or refusal record, `record` the record it is about; `title` names that record, or
-    its type where the record is not here. `reason` says what happened, `advice` what to do.
+    its type where the record is not here. `reason` says what happened, `advice` what to do. `offered_by` is the user
+    whose change it is about, `assignee` the one who is to deal with it, None where nobody was named.
     """
 
     kind: Literal["conflict", "refusal"]
@@ -108,4 +133,6 @@ class Attention(msgspec.Struct, frozen=True):
     reason: str
     detail: str
     advice: str
+    offered_by: str
+    assignee: str | None = None
     differences: tuple[Difference, ...] = ()

@@ -43,6 +43,13 @@ class Sessions:
         """Forget the tokens; the user's records and unsent work stay."""
         await self._store.run(self._end)
 
+    async def wipe(self, identity: Identity) -> bool:
+        """Remove everything from the store, which becomes that of the new device `identity`.
+
+        Nothing happens while it holds unsent work; whether it was wiped.
+        """
+        return await self._store.run(self._wipe, identity)
+
     def _account(self, response: SessionResponse) -> Account:
         return Account(
             response.user,
@@ -51,7 +58,13 @@ class Sessions:
             response.access_token,
             self._clock.now_ms() + response.expires_in * 1000 - _EARLY_MS,
             response.refresh_token,
+            self._pinned_key(response),
         )
+
+    def _pinned_key(self, response: SessionResponse) -> str:
+        """The server's key as it was told first: who answers in its name later must have the same."""
+        known = self.account.server_key if self.account and self.account.user == response.user else ""
+        return known or response.server_key
 
     def _begin(self, tables: Tables, identity: Identity, account: Account) -> None:
         if self.identity.user not in (None, account.user):
@@ -66,7 +79,17 @@ class Sessions:
 
     def _end(self, tables: Tables) -> None:
         if self.account is not None:
-            self._save(tables, Account(self.account.user, self.account.display_name, self.account.grants))
+            account = self.account
+            ended = Account(account.user, account.display_name, account.grants, server_key=account.server_key)
+            self._save(tables, ended)
+
+    def _wipe(self, tables: Tables, identity: Identity) -> bool:
+        if tables.outbox.pending_count():
+            return False
+        tables.wipe()
+        tables.meta.identity = self.identity = identity
+        self.account = None
+        return True
 
     def _save(self, tables: Tables, account: Account) -> None:
         tables.meta.account = account

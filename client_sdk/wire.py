@@ -31,7 +31,10 @@ class Refresh(msgspec.Struct, frozen=True):
 
 
 class SessionResponse(msgspec.Struct, frozen=True):
-    """A session's tokens and the user's grants. `expires_in` in s, `server_ms` UTC ms."""
+    """A session's tokens and the user's grants. `expires_in` in s, `server_ms` UTC ms.
+
+    `server_key` is the raw Ed25519 key by which the server signs receipts, base64url without padding.
+    """
 
     user: str
     display_name: str
@@ -40,6 +43,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     refresh_token: str
     grants: tuple[Grant, ...]
     server_ms: int
+    server_key: str = ""
 
 
 class Me(msgspec.Struct, frozen=True):

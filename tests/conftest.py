@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
+from client_sdk.simulation.database import Database as SimulatedDatabase
+from client_sdk.simulation.database import SimulatedStore
 from server.storage.database import open_database
 from server.storage.migrate import initialise, migrate
 from sync.memory import MemoryStore
@@ -89,21 +91,32 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest) -> str | None:
-    """Where the test's store is, on each backend; None: in memory."""
-    return None if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+@pytest.fixture(params=["memory", "simulated", "sqlite", "postgres"])
+def made_store(request: pytest.FixtureRequest) -> Store | str:
+    """An empty store of each backend, or the URL of its database."""
+    match request.param:
+        case "memory":
+            return MemoryStore(EPOCH)
+        case "simulated":
+            return SimulatedStore(SimulatedDatabase(EPOCH), no_pause)
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 @pytest.fixture
-async def store(store_url: str | None) -> AsyncIterator[Store]:
+async def store(made_store: Store | str) -> AsyncIterator[Store]:
     """An empty store, on each backend."""
-    if store_url is None:
-        yield MemoryStore(EPOCH)
+    if not isinstance(made_store, str):
+        yield made_store
         return
-    database = open_database(store_url, CONNECTIONS)
+    database = open_database(made_store, CONNECTIONS)
     yield database.store
     await database.close()
+
+
+async def no_pause() -> None:
+    """The pace of a simulated store whose steps take no time, but let others have a turn."""
+    await asyncio.sleep(0)
 
 
 async def _prepare(url: str) -> None:

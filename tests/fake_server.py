@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_sdk.clocks import Clocks
 from field_schemas.access import Grant
@@ -22,16 +23,30 @@ from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER, Actor
 from sync.clock import Captured, stamp_at
 from sync.errors import SyncError
+from sync.history import history
 from sync.ids import derived_id
 from sync.memory import MemoryStore, State
-from sync.messages import Change, PullRequest, PullResponse, PushRequest, PushResponse
+from sync.messages import (
+    Change,
+    DigestRequest,
+    FetchRequest,
+    PullRequest,
+    PullResponse,
+    PushRequest,
+    PushResponse,
+    ReceiptRequest,
+    ReceiptResponse,
+)
 from sync.pull import pull
 from sync.push import Submission, push
+from sync.receipts import Receipt, receipt
+from sync.verify import digest, fetch
 
 START_MS = 1_790_000_000_000
 MSGPACK = "application/msgpack"
 PROOF_WINDOW_MS = 120_000
 TOKEN_MS = 900_000
+STATUSES = {"record_unknown": 404, "receipt_invalid": 422, "scope_denied": 403}
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 Fault = Callable[[httpx.Request], Awaitable[httpx.Response | None]]
 REGISTRY = load_types()
@@ -88,6 +103,9 @@ class FakeServer:
         self.after: deque[Fault | None] = deque()
         self.requests: list[str] = []
         self.transport = httpx.MockTransport(self._handle)
+        self.key = Ed25519PrivateKey.generate()
+        self.revoked: set[uuid.UUID] = set()
+        self.min_protocol = 1
         self._proofs: set[str] = set()
         self._count = 0
 
@@ -98,6 +116,17 @@ class FakeServer:
     def replace_contents(self, store: MemoryStore | None = None) -> None:
         """Another store takes the place of the present one: a restore from backup."""
         self.store = store or MemoryStore(uuid.uuid4())
+
+    async def restore(self, state: State, skip_versions: int = 1_000) -> None:
+        """Go back to earlier contents, as an administrator does after a restore from backup."""
+        self.store.state = state
+        async with self.store.writing() as tx:
+            await tx.renew(uuid.uuid4(), skip_versions)
+
+    def lose_change(self, change: uuid.UUID) -> None:
+        """Forget a change that was acknowledged."""
+        log = {key: logged for key, logged in self.state.log.items() if key != change}
+        self.store.state = msgspec.structs.replace(self.state, log=log)
 
     @property
     def state(self) -> State:
@@ -113,7 +142,7 @@ class FakeServer:
         changes = []
         for row in rows:
             self._count += 1
-            key = derived_id(self.store.epoch_id, f"import {self._count}")
+            key = derived_id(self.store.state.epoch, f"import {self._count}")
             captured = Captured(self.time.ms, self.time.ms, 0)
             fields = msgspec.Raw(self.registry.get(record_type).patch(row))
             changes.append(
@@ -143,7 +172,7 @@ class FakeServer:
             return self._problem(problem)
         except SyncError as error:
             extra = {"expected": error.expected} if hasattr(error, "expected") else {}
-            return self._problem(Problem(409, error.code, error.detail, **extra))
+            return self._problem(Problem(STATUSES.get(error.code, 409), error.code, error.detail, **extra))
         after = self.after.popleft() if self.after else None
         if after is not None and (answer := await after(request)) is not None:
             return answer
@@ -172,16 +201,49 @@ class FakeServer:
                 self.sessions.remove(self._session(request, key))
                 return None
             case ("GET", "/v1/me"):
+                self._active(request, key)
                 return self._me(self._session(request, key))
             case ("POST", "/v1/push"):
                 changes = msgspec.msgpack.decode(request.content, type=PushRequest).changes
                 return await self._submit(self._actor(request, key), changes)
-            case ("POST", "/v1/pull"):
-                return await self._pull(self._actor(request, key), request.content)
+            case ("POST", "/v1/receipts"):
+                return await self._receipt(self._actor(request, key), request.content)
+        return await self._read(request, self._active(request, key))
+
+    async def _read(self, request: httpx.Request, actor: Actor) -> Any:
+        """What a revoked device may not do."""
+        decode, content, now = msgspec.msgpack.decode, request.content, self.time.ms
+        async with self.store.reading() as tx:
+            match (request.method, *request.url.path.split("/")[2:]):
+                case ("POST", "pull"):
+                    return await self._pull(actor, content)
+                case ("POST", "digests"):
+                    return await digest(tx, self.registry, actor, decode(content, type=DigestRequest), now)
+                case ("POST", "records", "fetch"):
+                    return await fetch(tx, self.registry, actor, decode(content, type=FetchRequest), now)
+                case ("GET", "records", record, "history"):
+                    return await history(tx, self.registry, actor, uuid.UUID(record), now)
         raise Problem(404, "not_found")
+
+    async def _receipt(self, actor: Actor, content: bytes) -> ReceiptResponse:
+        asked = msgspec.msgpack.decode(content, type=ReceiptRequest)
+        previous = self._signed(asked.previous) if asked.previous else None
+        async with self.store.reading() as tx:
+            made = await receipt(tx, actor, previous, asked.changes, self.time.ms)
+        claims = msgspec.to_builtins(made) | {"iss": "gridwalk"}
+        return ReceiptResponse(jwt.encode(claims, self.key, algorithm="EdDSA"))
+
+    def _signed(self, text: str) -> Receipt:
+        try:
+            claims = jwt.decode(text, self.key.public_key(), algorithms=["EdDSA"], issuer="gridwalk")
+        except jwt.PyJWTError as error:
+            raise SyncError("receipt_invalid", str(error)) from error
+        return msgspec.convert(claims, Receipt)
 
     async def _pull(self, actor: Actor, content: bytes) -> PullResponse:
         asked = msgspec.msgpack.decode(content, type=PullRequest)
+        if asked.protocol < self.min_protocol:
+            raise Problem(426, "client_too_old")
         async with self.store.reading() as tx:
             return await pull(tx, self.registry, actor, asked, self.time.ms)
 
@@ -216,13 +278,23 @@ class FakeServer:
 
     def _actor(self, request: httpx.Request, key: str) -> Actor:
         session = self._session(request, key)
-        return Actor(session.user, session.device, self.users[session.user][1])
+        grants = self.users[session.user][1]
+        return Actor(session.user, session.device, grants, revoked=session.device in self.revoked)
+
+    def _active(self, request: httpx.Request, key: str) -> Actor:
+        """As `_actor`, for what a revoked device may not do."""
+        actor = self._actor(request, key)
+        if actor.revoked:
+            raise Problem(403, "device_revoked")
+        return actor
 
     def _sign_in(self, body: dict[str, Any], key: str) -> dict[str, Any]:
         user, device = body["user"], uuid.UUID(bytes=body["device"]["id"])
         if user not in self.users or self.users[user][0] != body["password"]:
             raise Problem(401, "credentials_wrong")
         assert body["device"]["public_key"] == key
+        if device in self.revoked:
+            raise Problem(403, "device_revoked")
         if self.devices.setdefault(device, (user, key)) != (user, key):
             raise Problem(409, "device_taken")
         session = Session(user, device, key, *self._tokens())
@@ -243,13 +315,14 @@ class FakeServer:
     def _told(self, session: Session) -> dict[str, Any]:
         return self._me(session) | {
             "access_token": session.access, "expires_in": TOKEN_MS // 1000, "refresh_token": session.refresh,
-            "epoch": self.store.epoch_id,
+            "epoch": self.store.state.epoch,
         }  # fmt: skip
 
     def _me(self, session: Session) -> dict[str, Any]:
         return {
             "user": session.user, "display_name": session.user.title(), "device": session.device,
             "grants": self.users[session.user][1], "server_ms": self.time.ms,
+            "server_key": base64.urlsafe_b64encode(self.key.public_key().public_bytes_raw()).rstrip(b"=").decode(),
         }  # fmt: skip
 
 

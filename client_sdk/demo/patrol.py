@@ -3,15 +3,14 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import msgspec
 
-from client_sdk import Device, SyncReport, TrackRecorder
+from client_sdk import Device, TrackRecorder
 from client_sdk.demo import show
+from client_sdk.demo.city import NEXT_STREET, STREET, Cast, cost, gather
 from client_sdk.demo.stage import Stage
 from field_schemas.places import Position
 from field_schemas.record import Record, type_of
@@ -28,7 +27,6 @@ from field_schemas.types.patrol import (
     Track,
 )
 
-STREET, NEXT_STREET = "440304006", "440304007"
 TRACK_POINTS = 600
 SHARED_TYPES: tuple[type[Record], ...] = (UnitGrid, Component, PatrolTask, Finding)
 CHECKLIST = [
@@ -36,28 +34,16 @@ CHECKLIST = [
     ChecklistItem("surface", "路面有无破损"),
     ChecklistItem("rubbish", "有无暴露垃圾"),
 ]
-T = TypeVar("T")
 
 
-class Cast(msgspec.Struct):
-    """The three devices of the scene."""
-
-    li: Device
-    wang: Device
-    chen: Device
-
-    def __iter__(self) -> Iterator[tuple[str, Device]]:
-        return iter((("李娜", self.li), ("王伟", self.wang), ("陈洁", self.chen)))
-
-
-async def play(stage: Stage, components: int) -> bool:
+async def play(stage: Stage) -> bool:
     """Play the scene; whether everything it claims turned out true."""
     async with AsyncExitStack() as devices:
-        await _prepare(stage, components)
-        cast = await _morning(stage, devices)
+        show.scene("Morning: each device signs in once and fetches its area")
+        cast = await gather(stage, devices)
         await _tasks_arrive(cast)
         await stage.stop_server()
-        show.scene(3, "The network is gone, the server process too")
+        show.scene("The network is gone, the server process too")
         shared, disputed, forbidden = await _choose(cast)
         await _work_offline(cast.li, "li.na", "李娜")
         await _work_offline(cast.wang, "wang.wei", "王伟")
@@ -72,49 +58,6 @@ async def play(stage: Stage, components: int) -> bool:
         await _show_merge(cast, shared)
         await _settle(cast, disputed)
         return await _finale(cast, disputed)
-
-
-async def _prepare(stage: Stage, components: int) -> None:
-    show.scene(1, "A city, three people, one server")
-    steps: list[tuple[str, str, str]] = []
-
-    async def step(what: str, work: Awaitable[T], result: str) -> T:
-        began = time.perf_counter()
-        done = await work
-        steps.append((what, result, f"{time.perf_counter() - began:.1f} s"))
-        return done
-
-    sample = str(stage.folder / "sample")
-    await step("gridwalk sample", stage.command("sample", "--out", sample, "--components", str(components)), "Futian")
-    for name, kind in (
-        ("grids.geojson", "unit_grid"),
-        ("components.csv", "component"),
-        ("parks.geojson", "component"),
-    ):
-        await step(f"gridwalk import {name}", stage.command("import", f"{sample}/{name}", "--type", kind), kind)
-    people = (
-        ("li.na", [("inspector", f"grid:{STREET}")]),
-        ("wang.wei", [("inspector", f"grid:{STREET}"), ("inspector", f"grid:{NEXT_STREET}")]),
-        ("chen.jie", [("supervisor", "grid:440304")]),
-    )
-    for name, grants in people:
-        await step(f"gridwalk user add {name}", stage.add_user(name, *grants), ", ".join(" ".join(g) for g in grants))
-    await step("gridwalk serve", stage.start_server(), "ready")
-    show.table(("command", "what", "time"), steps)
-
-
-async def _morning(stage: Stage, devices: AsyncExitStack) -> Cast:
-    show.scene(2, "Morning: each device signs in once and fetches its area")
-    rows = []
-    opened = []
-    for user in ("li.na", "wang.wei", "chen.jie"):
-        device = await devices.enter_async_context(Device.open(stage.folder / f"{user}.db", server=stage.url))
-        await device.sign_in(user, stage.password)
-        report = await device.sync()
-        rows.append((user, report.pulled, *_cost(report)))
-        opened.append(device)
-    show.table(("device of", "records", "received", "requests", "time"), rows)
-    return Cast(*opened)
 
 
 async def _tasks_arrive(cast: Cast) -> None:
@@ -201,13 +144,13 @@ async def _show_outboxes(cast: Cast) -> None:
 
 
 async def _evening(stage: Stage, cast: Cast) -> None:
-    show.scene(4, "Evening: the server is back, everyone syncs")
+    show.scene("Evening: the server is back, everyone syncs")
     await stage.start_server()
     rows = []
     for name, device in cast:
         report = await device.sync()
         verdicts = [report.verdicts.get(kind, 0) for kind in ("applied", "merged", "conflict", "refused")]
-        rows.append((name, report.pushed, *verdicts, report.pulled, *_cost(report)))
+        rows.append((name, report.pushed, *verdicts, report.pulled, *cost(report)))
     for _, device in cast:
         await device.sync()
     show.table(
@@ -217,7 +160,7 @@ async def _evening(stage: Stage, cast: Cast) -> None:
 
 
 async def _show_merge(cast: Cast, seen: Component) -> None:
-    show.scene(5, "Different fields of one component: both kept")
+    show.scene("Different fields of one component: both kept")
     now = await cast.chen.get(Component, seen.id) or seen
     rows = [
         ("remark", seen.remark or "–", "盖板有裂纹，已设警示", "", now.remark or ""),
@@ -229,7 +172,7 @@ async def _show_merge(cast: Cast, seen: Component) -> None:
 
 
 async def _settle(cast: Cast, disputed: Component) -> None:
-    show.scene(6, "The same field: a person decides; a change without a grant: refused, not lost")
+    show.scene("The same field: a person decides; a change without a grant: refused, not lost")
     (conflict,) = await cast.chen.conflicts()
     rows = [(row.field, row.base, row.standing, row.offered, conflict.offered_by) for row in conflict.differences]
     show.table(("field", "before", "stands", "offered", "by"), rows, f"Conflict at {disputed.name or disputed.code}")
@@ -247,7 +190,7 @@ async def _settle(cast: Cast, disputed: Component) -> None:
 
 
 async def _finale(cast: Cast, disputed: Component) -> bool:
-    show.scene(7, "Is it true?")
+    show.scene("Is it true?")
     copies = [await _copy(device) for _, device in cast]
     unsent = [len(await device.pending()) for _, device in cast]
     verdicts = [await device.verdicts() for _, device in cast]
@@ -280,10 +223,6 @@ async def _copy(device: Device) -> dict[str, bytes]:
             if getattr(record, grid).startswith(STREET):
                 held[f"{type_of(cls).name} {record.id}"] = msgspec.msgpack.encode(record)
     return held
-
-
-def _cost(report: SyncReport) -> tuple[str, int, str]:
-    return f"{report.bytes_received / 1000:,.0f} kB", report.requests, f"{report.seconds:.2f} s"
 
 
 def _now() -> datetime:

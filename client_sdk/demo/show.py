@@ -14,10 +14,10 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 118)
 OUTCOME_STYLE = {"applied": "green", "merged": "cyan", "conflict": "yellow", "refused": "red"}
 
 
-def scene(number: int, title: str) -> None:
+def scene(title: str) -> None:
     """The heading of one part."""
     console.print()
-    console.rule(f"[bold]{number}. {title}", align="left", style="dim")
+    console.rule(f"[bold]{title}", align="left", style="dim")
 
 
 def say(text: str) -> None:

@@ -6,11 +6,13 @@ import secrets
 import socket
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import httpx
 
 READY_WITHIN_S = 20
+_LOG_LINES = 30
 
 
 class StageError(Exception):
@@ -29,8 +31,24 @@ class Stage:
             "GRIDWALK_DATA_DIR": str(folder),
             "GRIDWALK_HOST": "127.0.0.1",
             "GRIDWALK_PORT": str(port),
+            # One process, so that ending it ends all of the server.
+            "GRIDWALK_WORKERS": "1",
         }
         self._server: asyncio.subprocess.Process | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the server process was started and has not ended."""
+        return self._server is not None and self._server.returncode is None
+
+    def log_tail(self) -> str:
+        """The last the server wrote."""
+        text = (self.folder / "server.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+    def new_file(self, name: str) -> Path:
+        """The path of a device store that does not exist yet."""
+        return next(path for number in count(1) if not (path := self.folder / f"{name}-{number}.db").exists())
 
     async def command(self, *words: str, stdin: str = "") -> str:
         """Run `gridwalk WORDS`; what it printed. Raises StageError when it fails."""
@@ -78,12 +96,18 @@ class Stage:
                 if await _is_ready(client, self.url):
                     return time.perf_counter() - began
                 await asyncio.sleep(0.02)
-        raise StageError(f"the server did not start:\n{(self.folder / 'server.log').read_text()}")
+        raise StageError(f"the server did not start:\n{self.log_tail()}")
 
     async def stop_server(self) -> None:
         """End the server process and wait until it is gone."""
-        if self._server is not None and self._server.returncode is None:
+        if self._server is not None and self.running:
             self._server.terminate()
+            await self._server.wait()
+
+    async def kill_server(self) -> None:
+        """Kill the server process in the midst of whatever it does, and wait until it is gone."""
+        if self._server is not None and self.running:
+            self._server.kill()
             await self._server.wait()
 
 

@@ -39,6 +39,17 @@ def met_damage(error: Exception) -> bool:
     return isinstance(error, (DamagedFrame, UnicodeDecodeError, msgspec.DecodeError))
 
 
+def set_aside_name(path: Path, number: int) -> Path:
+    """Where the `number`th damaged store at `path` is put."""
+    return path.with_name(f"{path.name}.damaged-{number}")
+
+
+def set_aside_files(path: Path) -> list[Path]:
+    """The damaged stores that were put aside, with their logs."""
+    beginning = f"{path.name}.damaged-"
+    return [file for file in path.parent.iterdir() if file.name.startswith(beginning)]
+
+
 def suspect_mark(path: Path) -> Path:
     """The file whose presence says that an operation met damage: the next opening rescues."""
     return path.with_name(path.name + ".suspect")

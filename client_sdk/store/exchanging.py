@@ -1,16 +1,17 @@
 """What comes back from the server: verdicts, pages of records, new contents."""
 
 import uuid
+from collections.abc import Iterable
 
 import msgspec
 
 from client_sdk.store.meta import Progressed
-from client_sdk.store.records import RecordRow
+from client_sdk.store.records import Known, RecordRow
 from client_sdk.store.refreshing import overlaid, refresh
 from client_sdk.store.thread import Tables
 from field_schemas.scopes import covers
 from sync.clock import Anchor
-from sync.messages import Outcome, PullResponse, PushResponse, WireRecord
+from sync.messages import FetchResponse, Outcome, PullResponse, PushResponse, WireRecord
 
 
 class Pulled(msgspec.Struct, frozen=True):
@@ -38,23 +39,46 @@ def settle(tables: Tables, response: PushResponse, anchor: Anchor | None) -> lis
 
 def continue_from(tables: Tables, expected: int) -> None:
     """Number what the server lacks from `expected` on; it holds nothing from there, whatever it said before."""
-    for record in tables.outbox.reopen(expected):
-        refresh(tables, record)
+    _reopen(tables, expected)
     tables.outbox.renumber(expected)
 
 
+def reopen_from(tables: Tables, change: uuid.UUID) -> None:
+    """The server does not hold `change`: send it, and what came after it, again."""
+    row = tables.outbox.find(change)
+    if row is not None:
+        _reopen(tables, row.seq)
+
+
 def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
-    """The server's contents were replaced by `epoch` (None: not known yet): read them from the beginning.
+    """Read the server's contents, which are `epoch` (None: not known yet), from the beginning.
 
-    The copies of the old contents stay in sight until all of the new ones are here.
+    The copies that were here stay in sight until all of the new ones are; then those that were not sent again go.
     """
-    progressed = tables.meta.progressed
-    tables.meta.progressed = Progressed(epoch=epoch, round=progressed.round + 1)
+    before = tables.meta.progressed
+    same = epoch is not None and epoch == before.epoch
+    if not same:
+        tables.meta.receipt = None
+    tables.meta.progressed = Progressed(epoch, None, before.scopes if same else (), before.round + 1)
 
 
-def read_again(tables: Tables) -> None:
-    """Forget the cursor, which the server does not accept any more."""
-    tables.meta.progressed = msgspec.structs.replace(tables.meta.progressed, cursor=None)
+def reconcile(tables: Tables, response: PushResponse) -> None:
+    """After `start_over` with new contents: these are theirs, and what they lack of this device is sent again."""
+    tables.meta.progressed = msgspec.structs.replace(tables.meta.progressed, epoch=response.epoch)
+    continue_from(tables, response.held + 1)
+
+
+def take_fetched(tables: Tables, response: FetchResponse) -> Pulled:
+    """Store records that were asked for by id: what the server says is right, whatever is here."""
+    _store(tables, response.records)
+    return Pulled(len(response.records), _forget(tables, [record.bytes for record in response.forget]))
+
+
+def take_newer(tables: Tables, record: WireRecord) -> None:
+    """Store a record where it is newer than what is here."""
+    row = tables.records.get(record.id)
+    if row is None or row.version < record.version:
+        _store(tables, [record])
 
 
 def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: int) -> Pulled:
@@ -63,17 +87,8 @@ def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: 
     tables.meta.progressed = Progressed(page.epoch, page.cursor, tuple(page.scopes), before.round)
     tables.meta.anchor = anchor
     tables.meta.stamp = stamp
-    live = tables.outbox.live_records()
-    rows: list[RecordRow] = []
-    gone: list[bytes] = []
-    for wire in page.records:
-        if wire.deleted:
-            tables.outbox.retire(wire.id.bytes, wire.version)
-            gone.append(wire.id.bytes)
-        elif (row := _row(tables, wire, before.round, live)) is not None:
-            rows.append(row)
-    tables.records.put_many(rows)
-    tables.records.drop(gone)
+    known = tables.records.known([wire.id.bytes for wire in page.records])
+    _store(tables, [wire for wire in page.records if not _outdated(known.get(wire.id.bytes), wire, before.round)])
     forgotten = _forget(tables, [record.bytes for record in page.forget])
     if any(not _covered(scope, page.scopes) for scope in before.scopes):
         forgotten += _forget(tables, _outside(tables, page.scopes))
@@ -82,12 +97,37 @@ def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: 
     return Pulled(len(page.records), forgotten)
 
 
+def _reopen(tables: Tables, first: int) -> None:
+    kept = tables.meta.receipt
+    if kept is not None and tables.outbox.count_before(first) < kept.receipt.held:
+        tables.meta.receipt = None
+    for record in tables.outbox.reopen(first):
+        refresh(tables, record)
+
+
+def _outdated(known: Known | None, wire: WireRecord, current: int) -> bool:
+    """Whether a later version is here already."""
+    return known is not None and known.round == current and known.version > wire.version
+
+
+def _store(tables: Tables, records: Iterable[WireRecord]) -> None:
+    """Store records as the server said them. Those of types that this program does not know are no use to it."""
+    live = tables.outbox.live_records()
+    current = tables.meta.progressed.round
+    rows: list[RecordRow] = []
+    gone: list[bytes] = []
+    for wire in records:
+        if wire.deleted:
+            tables.outbox.retire(wire.id.bytes, wire.version)
+            gone.append(wire.id.bytes)
+        elif wire.type in tables.registry and (row := _row(tables, wire, current, live)) is not None:
+            rows.append(row)
+    tables.records.put_many(rows)
+    tables.records.drop(gone)
+
+
 def _row(tables: Tables, wire: WireRecord, current: int, live: set[bytes]) -> RecordRow | None:
-    """The row for a received record, None where a later version of it is here already."""
     record = wire.id.bytes
-    known = tables.records.get_bytes(record)
-    if known is not None and known.round == current and known.version > wire.version:
-        return None
     fields = bytes(wire.fields)
     row = RecordRow(record, wire.type, wire.version, wire.owner, current, False, False, fields, None)
     if record not in live:

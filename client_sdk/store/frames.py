@@ -12,6 +12,7 @@ from collections.abc import Iterator
 MAGIC = b"\xf7GWf"
 CHANGE = b"c"
 IDENTITY = b"i"
+RECEIPT = b"r"
 
 _HEAD = struct.Struct(">4scII")
 

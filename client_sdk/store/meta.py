@@ -7,16 +7,20 @@ from typing import TypeVar
 import msgspec
 
 from client_sdk.identity import Identity
-from client_sdk.store.frames import IDENTITY, frame, unframe
+from client_sdk.store.frames import IDENTITY, RECEIPT, frame, unframe
 from field_schemas.access import Grant
 from sync.clock import Anchor
+from sync.receipts import Receipt
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
 class Account(msgspec.Struct, frozen=True):
-    """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time."""
+    """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time.
+
+    `server_key` is the server's key as it was told first; receipts must be signed by it.
+    """
 
     user: str
     display_name: str
@@ -24,10 +28,18 @@ class Account(msgspec.Struct, frozen=True):
     access_token: str = ""
     expires_ms: int = 0
     refresh_token: str = ""
+    server_key: str = ""
+
+
+class KeptReceipt(msgspec.Struct, frozen=True):
+    """A receipt that was checked, with the signed text it was read from."""
+
+    text: str
+    receipt: Receipt
 
 
 class Progressed(msgspec.Struct, frozen=True):
-    """How far the server is read. `round` counts how often its contents were replaced."""
+    """How far the server is read. `round` counts how often reading began anew."""
 
     epoch: uuid.UUID | None = None
     cursor: str | None = None
@@ -36,10 +48,14 @@ class Progressed(msgspec.Struct, frozen=True):
 
 
 class Meta:
-    """Typed access to the table `meta`, inside a transaction of the caller."""
+    """Typed access to the table `meta`, inside a transaction of the caller.
+
+    `last_receipt` follows `receipt` from its first reading on; it may be looked at from anywhere.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self.last_receipt: Receipt | None = None
 
     @property
     def identity(self) -> Identity | None:
@@ -87,6 +103,31 @@ class Meta:
     @progressed.setter
     def progressed(self, progressed: Progressed) -> None:
         self._write("progressed", _encode(progressed))
+
+    @property
+    def receipt(self) -> KeptReceipt | None:
+        """The last receipt for own changes that still holds. Raises as `identity`."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'receipt'").fetchone()
+        kept = msgspec.msgpack.decode(unframe(RECEIPT, row[0]), type=KeptReceipt) if row else None
+        self.last_receipt = kept.receipt if kept else None
+        return kept
+
+    @receipt.setter
+    def receipt(self, kept: KeptReceipt | None) -> None:
+        self.last_receipt = kept.receipt if kept else None
+        if kept is None:
+            self._db.execute("DELETE FROM meta WHERE key = 'receipt'")
+        else:
+            self._write("receipt", frame(RECEIPT, _encode(kept)))
+
+    @property
+    def verified_ms(self) -> int | None:
+        """When the copies were last known to be the server's, by the trusted clock."""
+        return self._read("verified", int)
+
+    @verified_ms.setter
+    def verified_ms(self, time_ms: int) -> None:
+        self._write("verified", _encode(time_ms))
 
     def _read(self, key: str, kind: type[T]) -> T | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

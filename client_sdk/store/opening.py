@@ -70,7 +70,8 @@ def _sound(path: Path, kept_log: Path, registry: Registry) -> Tables:
             raise StoreDamaged("an operation met damage")
         _check(db, last_commit(kept_log), thorough=size < _SMALL_BYTES)
         tables = Tables(db, registry)
-        _ = tables.meta.identity, tables.meta.account, tables.meta.progressed, tables.meta.anchor, tables.meta.stamp
+        meta = tables.meta
+        _ = meta.identity, meta.account, meta.progressed, meta.anchor, meta.stamp, meta.receipt, meta.verified_ms
         for data in pending_payloads(db):
             read_framed(data)
     except UNREADABLE as error:

@@ -1,5 +1,6 @@
 """The outbox: every change this device made, with its verdict once there is one. Sequence numbers have no holes."""
 
+import itertools
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
@@ -112,6 +113,12 @@ class Outbox:
             batch.append(row.change)
         return batch
 
+    def settled(self, skip: int, limit: int) -> list[tuple[uuid.UUID, Outcome]]:
+        """The changes after the first `skip`, with their verdicts, up to the first that has none; at most `limit`."""
+        select = "SELECT id, outcome FROM outbox ORDER BY seq LIMIT ? OFFSET ?"
+        rows = itertools.takewhile(lambda row: row[1] is not None, self._db.execute(select, (limit, skip)))
+        return [(uuid.UUID(bytes=change), Outcome(outcome)) for change, outcome in rows]
+
     def settle(self, verdict: Verdict) -> bytes | None:
         """Note a verdict; the record it concerns, None where no such change waits for one."""
         attention = verdict.attention.bytes if verdict.attention else None
@@ -143,6 +150,10 @@ class Outbox:
             "UPDATE outbox SET live = 0 WHERE live = 1 AND outcome IS NOT NULL RETURNING record"
         ).fetchall()
         return {row[0] for row in rows}
+
+    def count_before(self, seq: int) -> int:
+        """How many changes have smaller numbers."""
+        return int(self._db.execute("SELECT count(*) FROM outbox WHERE seq < ?", (seq,)).fetchone()[0])
 
     def reopen(self, first: int) -> set[bytes]:
         """Let all changes from number `first` on wait for a verdict again; the records they concern."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,12 +14,13 @@ from field_schemas.registry import Registry
 
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _COLUMNS = "id, type, version, owner, round, gone, deleted, fields, server"
+_PARAMETERS = 1_000
 _UPSERT = """
 INSERT INTO records (id, type, version, owner, round, gone, deleted, fields, server, cell, lon, lat, rowid)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (rowid) DO UPDATE SET version = excluded.version, owner = excluded.owner, round = excluded.round,
-    gone = excluded.gone, deleted = excluded.deleted, fields = excluded.fields, server = excluded.server,
-    cell = excluded.cell, lon = excluded.lon, lat = excluded.lat
+ON CONFLICT (rowid) DO UPDATE SET type = excluded.type, version = excluded.version, owner = excluded.owner,
+    round = excluded.round, gone = excluded.gone, deleted = excluded.deleted, fields = excluded.fields,
+    server = excluded.server, cell = excluded.cell, lon = excluded.lon, lat = excluded.lat
 """
 
 
@@ -48,6 +49,14 @@ class RecordRow(NamedTuple):
         return _decode(self.fields)
 
 
+class Known(NamedTuple):
+    """Where a record's row is, and of what version and round it is."""
+
+    rowid: int
+    version: int
+    round: int
+
+
 class Records:
     """Reads and writes records inside a transaction of the caller."""
 
@@ -65,20 +74,31 @@ class Records:
         row = self._db.execute(select, (record,)).fetchone()
         return RecordRow(*row) if row else None
 
+    def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
+        """What is here of the records."""
+        found: dict[bytes, Known] = {}
+        for start in range(0, len(ids), _PARAMETERS):
+            some = ids[start : start + _PARAMETERS]
+            marks = ",".join("?" * len(some))
+            select = f"SELECT id, rowid, version, round FROM records WHERE id IN ({marks})"  # noqa: S608 only marks
+            found.update((row[0], Known(*row[1:])) for row in self._db.execute(select, some))
+        return found
+
     def put(self, row: RecordRow) -> None:
         """Insert or replace one record and its index entries."""
         self.put_many([row])
 
     def put_many(self, rows: list[RecordRow]) -> None:
         """Insert or replace records; each at most once in `rows`."""
-        rowids = {row.id: self._rowid(row.id) for row in rows}
-        old = [(rowid,) for rowid in rowids.values() if rowid is not None]
+        known = self.known([row.id for row in rows])
+        old = [(one.rowid,) for one in known.values()]
         (last,) = self._db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
         upserts: list[tuple[Any, ...]] = []
         texts: list[tuple[int, str]] = []
         for row in rows:
-            rowid = rowids[row.id]
-            if rowid is None:
+            if row.id in known:
+                rowid = known[row.id].rowid
+            else:
                 last = rowid = last + 1
             place, text = self._indexed(row)
             upserts.append((*row, *place, rowid))
@@ -86,7 +106,8 @@ class Records:
                 texts.append((rowid, text))
         self._db.executemany(_UPSERT, upserts)
         self._db.executemany("DELETE FROM search WHERE rowid = ?", old)
-        self._db.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", texts)
+        # A damaged store may hold text of rows that are lost.
+        self._db.executemany("INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)", texts)
 
     def drop(self, ids: Iterable[bytes]) -> int:
         """Remove records; how many there were."""

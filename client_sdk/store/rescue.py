@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from client_sdk.identity import Identity
-from client_sdk.store.damage import UNREADABLE
+from client_sdk.store.damage import UNREADABLE, set_aside_name
 from client_sdk.store.frames import CHANGE, IDENTITY, scan
 from client_sdk.store.meta import Account, Meta
 from client_sdk.store.outbox import Framed, read_framed
@@ -60,7 +60,7 @@ class Salvage(msgspec.Struct):
 def set_aside(path: Path, kept_log: Path) -> Path:
     """Rename the damaged store, and the copy of its log with it; its new name."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (aside := set_aside_name(path, number)).exists():
         number += 1
     path.with_name(path.name + "-wal").unlink(missing_ok=True)
     path.touch()

@@ -3,9 +3,11 @@
 import sqlite3
 from pathlib import Path
 
-from client_sdk.errors import StoreInUse
+from client_sdk.errors import StoreInUse, StoreTooNew
 
 SCHEMA_VERSION = 1
+_IMPLAUSIBLE_VERSION = 1_000
+"""From here on a schema number is damage, not progress."""
 
 # records.fields is the record as the user sees it; records.server is what the server said, kept only where own
 # changes make a difference. cell, lon, lat are empty for what a place query must not find. round counts the times
@@ -82,6 +84,8 @@ def _create_tables(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         db.execute("COMMIT")
         return
+    if SCHEMA_VERSION < version < _IMPLAUSIBLE_VERSION:
+        raise StoreTooNew(f"the store has schema {version}, this program knows {SCHEMA_VERSION}; update it")
     if version != 0:
         raise sqlite3.DatabaseError(f"the store has schema {version}, this program knows {SCHEMA_VERSION}")
     db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")

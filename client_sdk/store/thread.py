@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from client_sdk.errors import StoreDamaged
-from client_sdk.store.damage import met_damage, suspect_mark
+from client_sdk.store.damage import met_damage, set_aside_files, suspect_mark
 from client_sdk.store.meta import Meta
 from client_sdk.store.outbox import Outbox
 from client_sdk.store.records import Records
@@ -27,9 +27,17 @@ class Tables:
         self.meta = Meta(db)
         self.records = Records(db, registry)
         self.outbox = Outbox(db)
+        self.to_scrub = False
+
+    def wipe(self) -> None:
+        """Empty everything so that the file holds no trace of it once the transaction is on disk."""
+        self.db.execute("PRAGMA secure_delete = ON")
+        self.clear()
+        self.to_scrub = True
 
     def clear(self) -> None:
         """Empty everything, for another user."""
+        self.meta.receipt = None
         for table in ("meta", "records", "outbox", "search"):
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 constants above
 
@@ -72,6 +80,16 @@ class StoreThread:
             self._tables.db.close()
             self._tables = None
 
+    def _scrub(self, tables: Tables) -> None:
+        """Overwrite what a wipe deleted, in the file and its log, and remove damaged stores that were set aside."""
+        if not tables.to_scrub:
+            return
+        for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            tables.db.execute(statement).fetchall()
+        for file in set_aside_files(self._path):
+            file.unlink()
+        tables.to_scrub = False
+
     def _transaction(self, operation: Callable[[Tables], T]) -> T:
         if self._tables is None:
             raise RuntimeError("the store is closed")
@@ -81,6 +99,7 @@ class StoreThread:
             try:
                 result = operation(self._tables)
                 db.execute("COMMIT")
+                self._scrub(self._tables)
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from client_sdk.demo.stage import Stage
+from client_sdk.torture.wire import LoadDevice, batches, encoder
 from tests.bench import raw
 from tests.bench.figures import Figure, figure, rate
-from tests.bench.wire import LoadDevice, batches, encoder
 
 CLIENTS = 8
 BATCHES = 25

@@ -1,6 +1,7 @@
 """Syncing in the background: polling, backing off, obeying the server, stopping."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from client_sdk.background import backoff_s, keep_synced
 from client_sdk.errors import Offline, Rejected
-from client_sdk.reports import SyncState
+from client_sdk.reports import Status, SyncState
 from tests.phones import city, finding, opened, phone
 
 
@@ -32,7 +33,8 @@ def test_backoff_obeys_the_server() -> None:
 
 async def test_the_loop_waits_by_what_happened() -> None:
     """Success waits the interval and resets the backoff, failures wait longer and longer; nothing is raised."""
-    outcomes = [None, Offline("gone"), Offline("gone", 30), Rejected("internal", "?"), None, Offline("gone")]
+    full = sqlite3.OperationalError("database or disk is full")
+    outcomes = [None, Offline("gone"), Offline("gone", 30), Rejected("internal", "?"), None, full]
     waits: list[float] = []
 
     async def sync() -> None:
@@ -92,3 +94,15 @@ async def test_a_captive_portal_is_offline(tmp_path: Path) -> None:
     async with opened(tmp_path / "li.db", city(), transport=httpx.MockTransport(portal)) as li:
         with pytest.raises(Offline):
             await li.sign_in("li", "secret")
+
+
+async def test_an_observer_that_fails_stops_nothing(tmp_path: Path) -> None:
+    """An error in the caller's observer is not the sync's."""
+    async with phone(tmp_path, city(), "li") as li:
+
+        def fail(_: Status) -> None:
+            raise RuntimeError("the screen is gone")
+
+        li.observe(fail)
+        await li.sync()
+        assert li.status.state is SyncState.IDLE

@@ -78,7 +78,9 @@ def test_near_agrees_with_measuring_all(tmp_path: Path, place: tuple[float, floa
         record = component(place=Position(lon, lat))
         rows.append(RecordRow(uuid7(START_MS, rng.randbytes).bytes, "component", 1, None, 0, False, False,
                               spec.patch_of(record), None))  # fmt: skip
+    tables.db.execute("BEGIN")  # one commit, not one a row
     tables.records.put_many(rows)
+    tables.db.execute("COMMIT")
     for _ in range(30):
         lon, lat = moved(*place, rng.uniform(0, 6.28), math.exp(rng.uniform(0, 9)))
         within = rng.choice([None, math.exp(rng.uniform(0, math.log(20_000)))])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from client_sdk.errors import StoreDamaged, StoreInUse
+from client_sdk.errors import StoreDamaged, StoreInUse, StoreTooNew
 from client_sdk.store import opening
+from client_sdk.store.damage import set_aside_files
 from client_sdk.store.frames import CHANGE, frame, scan, unframe
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
@@ -222,3 +223,18 @@ def test_sqlite_is_built_as_needed() -> None:
     """The SQLite of this Python has full-text search."""
     options = {row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options")}
     assert "ENABLE_FTS5" in options
+
+
+async def test_a_newer_store_is_left_alone(tmp_path: Path, server: FakeServer) -> None:
+    """A store that a newer program wrote is not taken for a damaged one."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding())
+    path = tmp_path / "li.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(StoreTooNew):
+        async with opened(path, server):
+            pass
+    assert path.read_bytes() == before
+    assert [one.name for one in set_aside_files(path)] == []

@@ -1,4 +1,4 @@
-"""A lean device for load: signs in, keeps one connection, sends prepared changes. The SDK is measured elsewhere."""
+"""A lean device for load: signs in, keeps one connection, sends prepared changes. It keeps nothing on disk."""
 
 import asyncio
 import base64
@@ -16,11 +16,37 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sync.clock import Captured, stamp_at
-from sync.ids import uuid7
+from sync.ids import RandomBytes, uuid7
 from sync.messages import Change, PullRequest, PullResponse, PushRequest, PushResponse
 
 encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 TYPE = "application/msgpack"
+ANSWER_WITHIN_S = 60
+_LARGEST_HEAD = 2**26
+
+
+class Unanswered(Exception):
+    """No answer came; nobody knows what became of the request."""
+
+
+class _Problem(msgspec.Struct):
+    code: str
+
+
+class NotAsExpected(Exception):
+    """The server answered with another status than the call should have."""
+
+    def __init__(self, path: str, status: int, body: bytes) -> None:
+        super().__init__(f"{path}: {status} {body[:1_000].decode(errors='replace')}")
+        self.code = _code_of(body)
+
+
+def _code_of(body: bytes) -> str | None:
+    """The code of a problem."""
+    try:
+        return msgspec.json.decode(body, type=_Problem).code
+    except msgspec.DecodeError:
+        return None
 
 
 def now_ms() -> int:
@@ -28,13 +54,13 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def new_id() -> uuid.UUID:
+def new_id(random_bytes: RandomBytes = os.urandom) -> uuid.UUID:
     """A UUIDv7."""
-    return uuid7(now_ms(), os.urandom)
+    return uuid7(now_ms(), random_bytes)
 
 
 class Connection:
-    """One kept-alive HTTP/1.1 connection."""
+    """One kept-alive HTTP/1.1 connection, opened by the first call and anew after one that failed."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -42,13 +68,21 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body of the answer."""
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self.host, self.port, limit=2**26)
-        reader, writer = self._streams
+        """Status and body of the answer. Raises Unanswered."""
         lines = [f"POST {path} HTTP/1.1", f"Host: {self.host}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._exchange("\r\n".join([*lines, "", ""]).encode() + body)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            raise Unanswered(f"{path}: {error!r}") from error
+
+    async def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self.host, self.port, limit=_LARGEST_HEAD)
+        reader, writer = self._streams
+        writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.split("content-length:")[1].split("\r\n")[0])
         return int(head.split(" ", 2)[1]), await reader.readexactly(length)
@@ -57,14 +91,16 @@ class Connection:
         """Drop the connection."""
         if self._streams:
             self._streams[1].close()
+        self._streams = None
 
 
 class LoadDevice:
-    """A signed-in device."""
+    """A signed-in device. Its calls raise Unanswered and NotAsExpected."""
 
-    def __init__(self, url: str, user: str) -> None:
+    def __init__(self, url: str, user: str, random_bytes: RandomBytes = os.urandom) -> None:
         self.user = user
-        self.id = new_id()
+        self._random_bytes = random_bytes
+        self.id = self.new_id()
         self.seq = 0
         self._connection = Connection(url)
         self._key = Ed25519PrivateKey.generate()
@@ -78,38 +114,57 @@ class LoadDevice:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection."""
         self._connection.close()
 
+    def turn_to(self, url: str) -> None:
+        """Send further calls to another server process."""
+        self._connection.close()
+        self._connection = Connection(url)
+
     async def sign_in(self, password: str) -> None:
-        """Enrol and sign in."""
+        """Enrol and sign in, or sign in anew."""
+        self._token = ""
         device = {"id": str(self.id), "public_key": self._public, "name": "load", "model": None}
         body = {"user": self.user, "password": password, "device": device}
         session = await self._call("/v1/sessions", encoder.encode(body), 201)
         self._token = msgspec.msgpack.decode(session)["access_token"]
 
+    def new_id(self) -> uuid.UUID:
+        """An id of the device's own."""
+        return new_id(self._random_bytes)
+
+    def change(
+        self, record_type: str, fields: dict[str, Any], record: uuid.UUID | None = None, base: int = 0
+    ) -> Change:
+        """The device's next change: of `record` as seen at version `base`, or the creation of a new one."""
+        time_ms = now_ms()
+        self.seq += 1
+        return Change(
+            id=self.new_id(),
+            seq=self.seq,
+            type=record_type,
+            record=record or self.new_id(),
+            stamp=stamp_at(time_ms) + self.seq % 4096,
+            captured=Captured(time_ms, time_ms, 0, 5),
+            fields=msgspec.Raw(encoder.encode(fields)),
+            base=base,
+        )
+
     def changes(self, record_type: str, count: int, fields: dict[str, Any]) -> list[Change]:
         """`count` creations, numbered on from the last."""
-        time_ms = now_ms()
-        raw = msgspec.Raw(encoder.encode(fields))
-        made = []
-        for _ in range(count):
-            self.seq += 1
-            made.append(
-                Change(
-                    id=new_id(),
-                    seq=self.seq,
-                    type=record_type,
-                    record=new_id(),
-                    stamp=stamp_at(time_ms) + self.seq % 4096,
-                    captured=Captured(time_ms, time_ms, 0, 5),
-                    fields=raw,
-                )
-            )
-        return made
+        return [self.change(record_type, fields) for _ in range(count)]
 
     async def push(self, body: bytes) -> PushResponse:
         """Send an encoded PushRequest."""
         return msgspec.msgpack.decode(await self._call("/v1/push", body, 200), type=PushResponse)
+
+    async def pull(self, cursor: str | None, limit: int) -> PullResponse:
+        """A page."""
+        return msgspec.msgpack.decode(await self.pull_raw(cursor, limit), type=PullResponse)
 
     async def pull_raw(self, cursor: str | None, limit: int) -> bytes:
         """A page, undecoded."""
@@ -119,7 +174,7 @@ class LoadDevice:
         """Pull everything; the number of records."""
         cursor, count = None, 0
         while True:
-            page = msgspec.msgpack.decode(await self.pull_raw(cursor, limit), type=PullResponse)
+            page = await self.pull(cursor, limit)
             count += len(page.records)
             cursor = page.cursor
             if not page.more:
@@ -131,7 +186,7 @@ class LoadDevice:
             headers["Authorization"] = f"DPoP {self._token}"
         status, answer = await self._connection.post(path, body, headers)
         if status != expected:
-            raise RuntimeError(f"{path}: {status} {answer[:500]!r}")
+            raise NotAsExpected(path, status, answer)
         return answer
 
     def _proof(self, path: str) -> str:

@@ -1,0 +1,131 @@
+"""Work that sync leaves for people: conflicts, refusals, and changes that are to be taken back."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from client_sdk.attention import of_conflict, of_refusal
+from client_sdk.errors import Invalid
+from client_sdk.histories import HistoryItem, UndoResult, undone
+from client_sdk.local import LocalDevice
+from client_sdk.reports import Attention
+from client_sdk.store import asking
+from client_sdk.store.writing import Kind, LocalWrite
+from field_schemas.record import FieldError, Record
+from field_schemas.types.attention import Conflict, FieldConflict, Refusal
+from sync.ids import uuid7
+
+
+class Side(enum.Enum):
+    """One side of a conflict, in place of a value."""
+
+    OFFERED = enum.auto()
+    STANDING = enum.auto()
+
+
+OFFERED, STANDING = Side.OFFERED, Side.STANDING
+
+
+class AttendingDevice(LocalDevice):
+    """What needs a person, and what that person can do about it. Nothing here needs the network."""
+
+    async def conflicts(self) -> list[Conflict]:
+        """The open conflicts on this device."""
+        return await self.find(Conflict, state="open")
+
+    async def refusals(self) -> list[Refusal]:
+        """The open refusals on this device."""
+        return await self.find(Refusal, state="open")
+
+    async def needs_attention(self, language: str = "zh") -> list[Attention]:
+        """All open conflicts and refusals that concern the user or are assigned to them, in the user's words:
+        Chinese ("zh...") or English."""
+        conflicts, refusals = await self.conflicts(), await self.refusals()
+        concerned = {one.record for one in conflicts} | {one.record for one in refusals}
+        about = await self._store.run(asking.fields_of, concerned)
+        registry = self._parts.registry
+        return [
+            *(of_conflict(registry, one, about.get(one.record), language) for one in conflicts),
+            *(of_refusal(registry, one, about.get(one.record), language) for one in refusals),
+        ]
+
+    async def resolve(self, conflict: Conflict, values: Mapping[str, Any]) -> Conflict:
+        """Settle a conflict: each of its fields to OFFERED, STANDING, or another value; what is left out stands.
+
+        Raises NotAllowed or Invalid.
+        """
+        rows = {row.field: row for row in conflict.differences}
+        if foreign := values.keys() - rows.keys():
+            raise Invalid("field_unknown", f"not in conflict: {', '.join(sorted(foreign))}")
+        chosen = {name: _chosen(rows[name], value) for name, value in values.items()}
+        try:
+            changed = {name: value for name, value in chosen.items() if value != rows[name].standing}
+            self._parts.registry.get(conflict.record_type).patch(changed)
+        except FieldError as error:
+            raise Invalid(error.code, error.detail) from error
+        return await self.update(conflict, resolution=chosen, state="resolved")
+
+    async def assign(self, item: Conflict | Refusal, user: str | None) -> None:
+        """Let `user` deal with it (None: nobody in particular). Supervisors only. Raises NotAllowed."""
+        await self.update(item, assignee=user)
+
+    async def resend(self, refusal: Refusal, **corrected: Any) -> None:
+        """Make the refused change again, with `corrected` fields. Raises NotAllowed or Invalid."""
+        batch = self._batch()
+        batch.update(refusal, state="resent")
+        again = await self._again(refusal, corrected)
+        await self._commit([again, *batch.writes])
+
+    async def dismiss(self, refusal: Refusal) -> Refusal:
+        """Let the refused change be."""
+        return await self.update(refusal, state="dismissed")
+
+    async def apply_refused(self, refusal: Refusal) -> Refusal:
+        """Let the server make the refused change by the user's own authority. Supervisors only. Raises NotAllowed."""
+        return await self.update(refusal, state="applied")
+
+    async def undo(self, item: HistoryItem) -> UndoResult:
+        """Take a change back by a new one, as far as that is possible. Raises NotAllowed or Invalid.
+
+        Who undoes has seen what the change made; later work of others is merged with it or disputed.
+        """
+        if item.type not in self._parts.registry:
+            raise Invalid("type_unknown", f"there is no record type {item.type!r}")
+        spec = self._parts.registry.get(item.type)
+        row = await self._store.run(asking.record, item.record)
+        if row is None or row.deleted:
+            raise Invalid("record_unknown", f"there is no {spec.name} {item.record} on this device")
+        patch, kept = undone(spec, item, row.decoded())
+        if patch:
+            try:
+                encoded = spec.patch(patch)
+            except FieldError as error:
+                raise Invalid(error.code, error.detail) from error
+            change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
+            (row,) = await self._commit([LocalWrite(Kind.UPDATE, change, spec, item.record, encoded, item.version)])
+        record: Record = self._typed(spec.cls, row.id, row.version, row.fields)
+        return UndoResult(record, kept)
+
+    async def _again(self, refusal: Refusal, corrected: dict[str, Any]) -> LocalWrite:
+        """The refused change as a new one; the device's own copy knows more than the refusal, where it has one."""
+        row, own = await self._store.run(asking.refused, refusal.record, refusal.change)
+        if own is not None and own.delete and not corrected:
+            kind, patch = Kind.DELETE, b"\x80"
+        else:
+            kind = Kind.CREATE if row is None else Kind.UPDATE
+            fields = refusal.refused if own is None else msgspec.msgpack.decode(own.fields)
+            try:
+                patch = self._parts.registry.get(refusal.record_type).patch({**fields, **corrected})
+            except FieldError as error:
+                raise Invalid(error.code, error.detail) from error
+        spec = self._parts.registry.get(refusal.record_type)
+        change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
+        return LocalWrite(kind, change, spec, refusal.record, patch, row.version if row else 0)
+
+
+def _chosen(row: FieldConflict, value: Any) -> Any:
+    if value is OFFERED:
+        return row.offered
+    return row.standing if value is STANDING else value

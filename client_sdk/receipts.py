@@ -1,0 +1,105 @@
+"""Receipts: asking the server to sign what it holds of this device, and checking that it is what was sent."""
+
+import base64
+import binascii
+import uuid
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from client_sdk.connection import Connection
+from client_sdk.errors import ReceiptInvalid, Rejected
+from client_sdk.sessions import Sessions
+from client_sdk.store import exchanging, receipts
+from client_sdk.store.meta import KeptReceipt
+from client_sdk.store.receipts import Claim
+from client_sdk.store.thread import StoreThread
+from sync.messages import ReceiptRequest
+from sync.receipts import CHAIN_START, Receipt, chained
+
+ISSUER = "gridwalk"
+_PAGE = 5_000
+
+
+class Unknown(Exception):
+    """The server lacks a change it had acknowledged; that one and all after it wait to be sent again."""
+
+
+class Receipts:
+    """Asks, checks and keeps."""
+
+    def __init__(self, store: StoreThread, connection: Connection, sessions: Sessions) -> None:
+        self._store = store
+        self._connection = connection
+        self._sessions = sessions
+
+    async def due(self) -> bool:
+        """Whether there are verdicts no receipt speaks of, and a server that gives receipts."""
+        account = self._sessions.account
+        signs = account is not None and account.server_key != ""
+        return signs and bool((await self._store.run(receipts.claim, 1)).changes)
+
+    async def ask(self) -> Receipt:
+        """A receipt for all own changes that have a verdict. Raises ReceiptInvalid, Unknown, and as `Connection`."""
+        while True:
+            claim = await self._store.run(receipts.claim, _PAGE)
+            text = await self._asked(claim)
+            if text is None:
+                continue
+            receipt = self._read(text)
+            self._check(receipt, claim)
+            await self._store.run(receipts.keep, KeptReceipt(text, receipt))
+            if len(claim.changes) < _PAGE:
+                return receipt
+
+    async def _asked(self, claim: Claim) -> str | None:
+        """The server's answer, None where it is to be asked from the first change again."""
+        changes = [change for change, _ in claim.changes]
+        request = ReceiptRequest(changes, claim.previous.text if claim.previous else None)
+        try:
+            return (await self._connection.receipt(request)).receipt
+        except Rejected as error:
+            if error.code == "change_unknown" and changes:
+                await self._store.run(exchanging.reopen_from, _named(changes, error.detail))
+                raise Unknown from error
+            if error.code != "receipt_invalid":
+                raise
+            if claim.previous is None:
+                raise ReceiptInvalid(error.detail) from error
+        await self._store.run(receipts.forget)
+        return None
+
+    def _read(self, text: str) -> Receipt:
+        """The claims of a receipt that the server's key signed."""
+        account = self._sessions.account
+        try:
+            key = Ed25519PublicKey.from_public_bytes(_raw(account.server_key if account else ""))
+            claims: dict[str, Any] = jwt.decode(text, key, algorithms=["EdDSA"], issuer=ISSUER)
+            return msgspec.convert(claims, Receipt)
+        except (jwt.PyJWTError, msgspec.ValidationError, binascii.Error, ValueError) as error:
+            raise ReceiptInvalid(f"not signed by the key the server had at first: {error}") from error
+
+    def _check(self, receipt: Receipt, claim: Claim) -> None:
+        previous = claim.previous.receipt if claim.previous else None
+        expected = Receipt(
+            device=self._sessions.identity.device,
+            user=self._sessions.identity.user or "",
+            held=(previous.held if previous else 0) + len(claim.changes),
+            chain=chained(previous.chain if previous else CHAIN_START, claim.changes),
+            epoch=claim.epoch or receipt.epoch,
+            issued_ms=receipt.issued_ms,
+        )
+        for name in Receipt.__struct_fields__:
+            if getattr(receipt, name) != getattr(expected, name):
+                raise ReceiptInvalid(f"its `{name}` is not that of this device's changes")
+
+
+def _named(changes: list[uuid.UUID], detail: str) -> uuid.UUID:
+    """The change that a problem's detail names; the first one where it names none."""
+    return next((change for change in changes if str(change) in detail), changes[0])
+
+
+def _raw(key: str) -> bytes:
+    return base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))

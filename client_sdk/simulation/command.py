@@ -1,0 +1,105 @@
+"""gridwalk simulate."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client_sdk.simulation.run import Run, simulate
+from client_sdk.simulation.trace import Line
+from client_sdk.simulation.world import Scenario
+
+_LAST_LINES = 60
+_PRESENT = Scenario()
+_console = Console(highlight=False, soft_wrap=True)
+
+
+@click.command(name="simulate")
+@click.option("--seeds", type=click.IntRange(1), default=200, show_default=True, help="How many runs.")
+@click.option("--from", "first", type=click.IntRange(0), default=0, show_default=True, help="The first seed.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes at work.")
+@click.option("--replay", type=click.IntRange(0), metavar="SEED", help="Play one seed and print all of it.")
+@click.option("--devices", type=click.IntRange(1, 50), default=_PRESENT.devices, show_default=True, help="Phones.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=_PRESENT.steps, show_default=True, help="What people do, in all."
+)
+@click.option("--restores", is_flag=True, help="Restore the database from backups, and purge it, now and then.")
+@click.option("--keep-going", is_flag=True, help="Do not stop at the first failure.")
+def main(
+    seeds: int,
+    first: int,
+    processes: int,
+    replay: int | None,
+    devices: int,
+    steps: int,
+    restores: bool,
+    keep_going: bool,
+) -> None:
+    """Play many short, mad days of devices, network, servers and clocks, and check that nothing is lost 模拟测试.
+
+    Each run follows from its seed alone. A failure prints the seed, the invariant that does not hold and the last
+    events; the exit code is then 1. See docs/simulation.md.
+
+    \b
+    Examples:
+      gridwalk simulate --seeds 1000
+      gridwalk simulate --replay 17
+    """
+    scenario = Scenario(devices=devices, steps=steps, restores=restores)
+    if replay is not None:
+        run = simulate(replay, scenario)
+        _print_run(run, run.lines)
+        sys.exit(1 if run.failure else 0)
+    failed = _play_all(range(first, first + seeds), scenario, processes, keep_going)
+    again = " --restores" if restores else ""
+    for run in failed:
+        _print_run(run, run.lines[-_LAST_LINES:])
+        _console.print(f"again: gridwalk simulate --replay {run.seed} --devices {devices} --steps {steps}{again}\n")
+    sys.exit(1 if failed else 0)
+
+
+def _play_all(seeds: range, scenario: Scenario, processes: int, keep_going: bool) -> list[Run]:
+    """The runs that failed."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
+    failed: list[Run] = []
+    changes = 0
+    with ProcessPoolExecutor(processes) as pool, Progress(*columns, console=_console) as bar:
+        task = bar.add_task("", total=len(seeds), told="")
+        for run in _runs(pool, iter(seeds), scenario, processes):
+            changes += run.changes
+            if run.failure:
+                failed.append(run)
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0.0
+            bar.update(task, advance=1, told=f"{speed:.1f} seeds/s, {changes:,} changes, {len(failed)} failed")
+            if failed and not keep_going:
+                break
+    return failed
+
+
+def _runs(pool: ProcessPoolExecutor, seeds: Iterator[int], scenario: Scenario, processes: int) -> Iterator[Run]:
+    """Runs as they end; no more seeds are begun than processes can take."""
+    busy: set[Future[Run]] = {pool.submit(_played, seed, scenario) for seed in islice(seeds, 2 * processes)}
+    while busy:
+        done, busy = wait(busy, return_when=FIRST_COMPLETED)
+        busy |= {pool.submit(_played, seed, scenario) for seed in islice(seeds, len(done))}
+        yield from sorted((future.result() for future in done), key=lambda run: run.seed)
+
+
+def _played(seed: int, scenario: Scenario) -> Run:
+    run = simulate(seed, scenario)
+    run.lines = run.lines[-_LAST_LINES:] if run.failure else []
+    return run
+
+
+def _print_run(run: Run, lines: list[Line]) -> None:
+    for line in lines:
+        _console.print(str(line), markup=False)
+    if run.failure:
+        _console.print(f"\nseed {run.seed} breaks {run.failure.invariant}: {run.failure.what}", style="bold red")
+    else:
+        hours = run.virtual_s / 3_600
+        _console.print(f"\nseed {run.seed}: every invariant holds ({run.changes} changes, {hours:.1f} virtual hours)")

@@ -1,0 +1,75 @@
+"""What every phone ever made durable, and what it was told: the other half of each comparison."""
+
+import uuid
+from collections.abc import Iterable
+
+import msgspec
+
+from client_sdk.store.thread import Tables
+from sync.cursor import Cursor
+from sync.messages import Change
+
+
+class Made(msgspec.Struct):
+    """A change on a phone's disk. `true_ms` is when it was captured; `lost` when the phone and its disk are gone."""
+
+    change: Change
+    phone: str
+    user: str
+    device: uuid.UUID
+    true_ms: float
+    lost: bool = False
+
+
+class Ledger:
+    """All durable changes of all phones."""
+
+    def __init__(self) -> None:
+        self.made: dict[uuid.UUID, Made] = {}
+
+    def note(self, phone: str, user: str, device: uuid.UUID, changes: Iterable[Change], now_ms: float) -> None:
+        """Note those of the changes that are new."""
+        for change in changes:
+            if change.id not in self.made:
+                self.made[change.id] = Made(change, phone, user, device, now_ms)
+
+    def lose(self, phone: str) -> None:
+        """The phone's disk is gone: what was not sent need not arrive."""
+        for one in self.made.values():
+            if one.phone == phone:
+                one.lost = True
+
+    def find_again(self, kept: Iterable[uuid.UUID]) -> None:
+        """These changes turned out to be on disk still."""
+        for key in kept:
+            self.made[key].lost = False
+
+
+class CursorWatch:
+    """Follows the cursor one phone keeps; `look` says what moved back."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self._cursor: Cursor | None = None
+
+    def forget(self) -> None:
+        """The store was replaced by an older one."""
+        self._text = self._cursor = None
+
+    def look(self, tables: Tables) -> str | None:
+        """The views whose position is smaller than before, None if there are none."""
+        text = tables.meta.progressed.cursor
+        if text is None:
+            # The device begins from the start, of its own will.
+            self.forget()
+        if text is None or text == self._text:
+            return None
+        before, self._text = self._cursor, text
+        self._cursor = after = Cursor.decode(text)
+        if before is None or before.epoch != after.epoch:
+            return None
+        for view, old in before.views.items():
+            new = after.views.get(view)
+            if new is not None and new.roles == old.roles and new.position < old.position:
+                return f"{view}: {old.position} -> {new.position}"
+        return None

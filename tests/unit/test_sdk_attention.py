@@ -1,0 +1,143 @@
+"""Conflicts and refusals as work: settled side by side, assigned, applied."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from client_sdk import OFFERED, STANDING
+from client_sdk.device import Device
+from client_sdk.errors import Invalid, NotAllowed
+from field_schemas.access import Grant, Role
+from field_schemas.types.attention import Conflict
+from field_schemas.types.component import Component
+from tests.fake_server import FakeServer
+from tests.phones import NEXT_STREET, STREET, city, component, phone
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    server = city()
+    server.add_user("zhao", Grant(NEXT_STREET, Role.SUPERVISOR))
+    return server
+
+
+class Dispute(NamedTuple):
+    """Li's value stands, wang's was offered, chen is to decide."""
+
+    li: Device
+    wang: Device
+    chen: Device
+    made: Component
+    conflict: Conflict
+
+    async def settled(self) -> list[tuple[str, str | None]]:
+        """What all see after chen has synced."""
+        looks: list[tuple[str, str | None]] = []
+        for device in (self.chen, self.li, self.wang):
+            await device.sync()
+            got = await device.get(Component, self.made.id)
+            assert got is not None
+            looks.append((got.condition, got.remark))
+            assert await device.conflicts() == []
+        return looks
+
+
+@asynccontextmanager
+async def disputed(folder: Path, server: FakeServer) -> AsyncIterator[Dispute]:
+    """Two inspectors have set one component's condition at once."""
+    async with (
+        phone(folder, server, "li") as li,
+        phone(folder, server, "wang") as wang,
+        phone(folder, server, "chen") as chen,
+    ):
+        made = await li.create(component())
+        await li.sync()
+        await wang.sync()
+        theirs = await wang.get(Component, made.id)
+        assert theirs is not None
+        await li.update(made, condition="worn")
+        await wang.update(theirs, condition="damaged")
+        for device in (li, wang, chen):
+            await device.sync()
+        (conflict,) = await chen.conflicts()
+        yield Dispute(li, wang, chen, made, conflict)
+
+
+@pytest.mark.parametrize(("choice", "holds"), [(OFFERED, "damaged"), (STANDING, "worn"), ("good", "good")])
+async def test_a_side_or_another_value_settles(
+    tmp_path: Path, server: FakeServer, choice: object, holds: str
+) -> None:
+    """The supervisor takes the value offered, the one that stands, or another one, and all see it."""
+    async with disputed(tmp_path, server) as dispute:
+        await dispute.chen.resolve(dispute.conflict, {"condition": choice})
+        assert await dispute.settled() == [(holds, None)] * 3
+
+
+async def test_only_fields_in_conflict_can_be_settled(tmp_path: Path, server: FakeServer) -> None:
+    """A resolution of another field, or by an impossible value, is refused and nothing is stored."""
+    async with disputed(tmp_path, server) as dispute:
+        with pytest.raises(Invalid, match="field_unknown"):
+            await dispute.chen.resolve(dispute.conflict, {"remark": "x"})
+        with pytest.raises(Invalid, match="value_invalid"):
+            await dispute.chen.resolve(dispute.conflict, {"condition": "purple"})
+        assert await dispute.chen.pending() == []
+
+
+async def test_attention_names_both_sides(tmp_path: Path, server: FakeServer) -> None:
+    """A conflict says who offered and who wrote what stands."""
+    async with disputed(tmp_path, server) as dispute:
+        (item,) = await dispute.chen.needs_attention("en")
+        (difference,) = item.differences
+        assert (item.offered_by, difference.offered) == ("wang", "damaged")
+        assert (difference.standing_by, difference.standing) == ("li", "worn")
+
+
+async def test_an_assigned_conflict_reaches_its_assignee(tmp_path: Path, server: FakeServer) -> None:
+    """Who is assigned receives the conflict, from outside the area too, and loses it when another is assigned."""
+    async with disputed(tmp_path, server) as dispute, phone(tmp_path, server, "zhao") as zhao:
+        await zhao.sync()
+        assert await zhao.needs_attention() == []
+        await dispute.chen.assign(dispute.conflict, "zhao")
+        await dispute.chen.sync()
+        await zhao.sync()
+        (item,) = await zhao.needs_attention()
+        assert (item.id, item.assignee) == (dispute.conflict.id, "zhao")
+        await dispute.chen.assign(dispute.conflict, None)
+        await dispute.chen.sync()
+        await zhao.sync()
+        assert await zhao.needs_attention() == []
+
+
+async def test_only_supervisors_assign(tmp_path: Path, server: FakeServer) -> None:
+    """An inspector cannot pass a conflict on."""
+    async with disputed(tmp_path, server) as dispute:
+        (conflict,) = await dispute.wang.conflicts()
+        with pytest.raises(NotAllowed):
+            await dispute.wang.assign(conflict, "li")
+
+
+async def test_a_supervisor_applies_what_was_refused(tmp_path: Path, server: FakeServer) -> None:
+    """A refused change is made by the supervisor's authority; its author sees it and cannot do so alone."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await li.create(component())
+        await li.sync()
+        server.add_user("li", Grant(STREET, Role.STEWARD))
+        await li.update(made, condition="damaged")
+        await li.sync()
+        (mine,) = await li.refusals()
+        with pytest.raises(NotAllowed, match="transition_illegal"):
+            await li.apply_refused(mine)
+        await chen.sync()
+        (item,) = await chen.needs_attention()
+        (refusal,) = await chen.refusals()
+        assert item.offered_by == "li"
+        await chen.apply_refused(refusal)
+        await chen.sync()
+        await li.sync()
+        got = await li.get(Component, made.id)
+        assert got is not None
+        assert got.condition == "damaged"
+        assert await li.refusals() == []

@@ -1,0 +1,112 @@
+"""Apps older or newer than the server: what they know travels with their questions, and nothing they hold is lost."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from client_sdk.device import Device
+from client_sdk.errors import TooOld
+from client_sdk.reports import Status, SyncState
+from field_schemas.access import FIELD_WORKERS, Access, Grant, Role
+from field_schemas.record import Field, Record, record_type, type_of
+from field_schemas.registry import Registry
+from field_schemas.scopes import in_grid
+from field_schemas.types.finding import Finding
+from tests.fake_server import REGISTRY, FakeServer, Time
+from tests.phones import GRID, STREET, URL, city, finding, phone
+
+ACCESS = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)
+
+
+@record_type("tree", zh="树", en="Tree", scopes=(in_grid("grid"),), access=ACCESS)
+class OldTree(Record):
+    """The type as an old app knows it."""
+
+    grid: Annotated[str, Field("网格", "Grid")]
+    height: Annotated[int, Field("高度", "Height")] = 0
+
+
+@record_type("tree", zh="树", en="Tree", scopes=(in_grid("grid"),), access=ACCESS, version=2)
+class NewTree(Record):
+    """The same with a field more."""
+
+    grid: Annotated[str, Field("网格", "Grid")]
+    height: Annotated[int, Field("高度", "Height")] = 0
+    species: Annotated[str | None, Field("树种", "Species")] = None
+
+
+def registry_with(*classes: type[Record]) -> Registry:
+    return Registry([*(spec.cls for spec in REGISTRY), *classes])
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    """A server that knows the new trees."""
+    server = FakeServer(Time(), registry_with(NewTree))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    return server
+
+
+async def test_unknown_fields_survive_on_the_device_and_on_the_server(tmp_path: Path, server: FakeServer) -> None:
+    """A newer server's field stays in the local copy through local edits, and the server keeps it."""
+    (tree,) = await server.import_records("tree", [{"grid": GRID, "species": "榕树"}])
+    async with Device.open(
+        tmp_path / "li.db",
+        server=URL,
+        registry=registry_with(OldTree),
+        transport=server.transport,
+        clocks=server.time.clocks(),
+    ) as li:
+        await li.sign_in("li", "secret")
+        await li.sync()
+        for height in (3, 4):
+            found = await li.get(OldTree, tree)
+            assert found is not None
+            await li.update(found, height=height)
+            row = await li._store.run(lambda tables: tables.records.get(tree))
+            assert row is not None
+            assert row.decoded() == {"grid": GRID, "height": height, "species": "榕树"}
+            await li.sync()
+    assert msgspec.msgpack.decode(server.state.records[tree].fields) == {
+        "grid": GRID, "height": 4, "species": "榕树",
+    }  # fmt: skip
+    assert type_of(NewTree).version == 2
+
+
+async def test_a_type_the_app_does_not_know_is_left_out_until_it_does(tmp_path: Path, server: FakeServer) -> None:
+    """Records of unknown types never reach the store; after an update of the app they come by themselves."""
+    (tree,) = await server.import_records("tree", [{"grid": GRID}])
+    async with phone(tmp_path, server, "li") as li:
+        report = await li.sync()
+        assert report.pulled == 0
+        assert (await li.verify()).fetched == 0
+    async with Device.open(
+        tmp_path / "li.db",
+        server=URL,
+        registry=registry_with(NewTree),
+        transport=server.transport,
+        clocks=server.time.clocks(),
+    ) as li:
+        await li.sync()
+        assert [one.id for one in await li.find(NewTree)] == [tree]
+
+
+async def test_a_client_too_old_is_told_after_its_work_was_taken(tmp_path: Path) -> None:
+    """Everything is sent and receipted, then the error says that the app must be updated; so does the status."""
+    server = city()
+    seen: list[Status] = []
+    async with phone(tmp_path, server, "li") as li:
+        li.observe(seen.append)
+        made = await li.create(finding())
+        server.min_protocol = 99
+        with pytest.raises(TooOld, match="client_too_old"):
+            await li.sync()
+        assert made.id in server.state.records
+        assert await li.pending() == []
+        assert li.last_receipt is not None
+        assert [one.state for one in seen] == [SyncState.SYNCING, SyncState.TOO_OLD]
+        assert isinstance(seen[-1].error, TooOld)
+        await li.create(finding())
+        assert len(await li.find(Finding)) == 2

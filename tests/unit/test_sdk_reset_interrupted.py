@@ -1,0 +1,40 @@
+"""A server was replaced, and the device is interrupted while it finds out: nothing it had sent is forgotten."""
+
+from pathlib import Path
+
+import pytest
+
+from client_sdk.errors import Offline
+from sync.memory import MemoryStore
+from tests.fake_server import lost
+from tests.phones import city, finding, phone
+
+
+@pytest.mark.parametrize("call", range(4))
+async def test_interrupted_reset_is_taken_up_again(tmp_path: Path, call: int) -> None:
+    """Whichever request after a restore gets lost, the next sync brings the server what its backup lacks."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = [await li.create(finding("盖板破损"))]
+        await li.sync()
+        server.replace_contents()
+        made.append(await li.create(finding("井盖缺失")))
+        server.faults.extend([*[None] * call, lost])
+        with pytest.raises(Offline):
+            await li.sync()
+        await li.sync()
+        assert set(server.state.records) == {record.id for record in made}
+
+
+async def test_interrupted_reset_without_new_work(tmp_path: Path) -> None:
+    """The same when the device has nothing new to send, and learns of the restore by reading."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding("盖板破损"))
+        await li.sync()
+        server.replace_contents(MemoryStore(made.id))
+        server.faults.extend([None, lost])
+        with pytest.raises(Offline):
+            await li.sync()
+        await li.sync()
+        assert set(server.state.records) == {made.id}

@@ -165,7 +165,7 @@ class DigestRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     scope: str
-    prefix: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){0,5}$", max_length=10)] = ""
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){0,5}\Z", max_length=10)] = ""
     types: dict[str, Sequence] | None = None
 
 

@@ -10,11 +10,21 @@ COMMANDS = {
     "user": ("server.cli.users:user", "Accounts: add, password, disable, enable, list 账户"),
     "grant": ("server.cli.grants:grant", "Who may do what, where: give, end, list 授权"),
     "device": ("server.cli.devices:device", "Enrolled devices: list, revoke 设备"),
+    "history": ("server.cli.history:history", "Who changed which field of a record when 历史"),
     "import": ("server.cli.importing:import_", "Load a CSV or GeoJSON file 导入"),
     "export": ("server.cli.exporting:export", "Write records to GeoJSON or CSV 导出"),
     "grids": ("server.cli.gridding:grids", "Generate unit grids for a district 生成网格"),
+    "backup": ("server.cli.backups:backup", "Copy the database while the server runs 备份"),
+    "restore": ("server.cli.backups:restore", "Put a backup in the database's place 恢复"),
+    "renew-epoch": (
+        "server.cli.backups:renew",
+        "After pg_restore: tell all devices that the contents changed 更换纪元",
+    ),
+    "purge": ("server.cli.retention:purge", "Drop traces of deletions no device needs any more 清理"),
     "sample": ("server.cli.sampling:sample", "Write sample data of Futian 示例数据"),
-    "demo": ("client_sdk.demo:main", "Watch a day's work on a real server 演示"),
+    "demo": ("client_sdk.demo.command:main", "Watch a day's work on a real server 演示"),
+    "torture": ("client_sdk.torture:main", "Kill a server under load, and check that nothing is lost 强制中断测试"),
+    "simulate": ("client_sdk.simulation.command:main", "Play seeded runs of devices and servers 模拟测试"),
 }
 """Name to (module:object, one line of help)."""
 

@@ -1,5 +1,6 @@
 """The composition root of the server: every part is made and joined here, from the settings and nothing else."""
 
+import asyncio
 import os
 import secrets
 import time
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.registry import load_types
+from server.accounts.devices import Devices
 from server.accounts.sessions import SessionRules, Sessions
 from server.accounts.tokens import AccessTokens
 from server.group_commit import PushQueue, QueueBounds
@@ -24,13 +26,18 @@ from server.http.request_log import RequestLog
 from server.http.routes.catalogue import catalogue_routes
 from server.http.routes.docs import docs_routes
 from server.http.routes.health import health_routes
+from server.http.routes.receipts import receipt_routes
+from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
-from server.http.routes.sync import sync_routes
+from server.http.routes.sync import pull_routes, push_routes
+from server.jobs import daily_jobs
 from server.keys import load_or_make_key
 from server.logs import configure_logs
+from server.receipts import ReceiptSigner
+from server.retention import Retention
 from server.serving import run_many, run_one
 from server.settings import Settings, environment_of, load_settings
-from server.storage.database import Database, open_database
+from server.storage.database import Database, open_database, reach
 from server.storage.migrate import initialise, migrate, pending
 from sync.clock import Milliseconds
 from sync.ids import uuid7
@@ -58,23 +65,32 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
     key = load_or_make_key(Path(settings.key_file))
     tokens = AccessTokens(key, settings.access_token_minutes * _MINUTE_S)
     sessions = Sessions(database, tokens, _session_rules(settings), clock, secrets.token_bytes)
-    queue = PushQueue(database.store, registry, _queue_bounds(settings), clock)
+    queue = PushQueue(database.store, registry, _queue_bounds(settings), clock, settings.offline_days)
+    signer = ReceiptSigner(key)
+    devices = Devices(database, clock)
     gate = Gate(tokens, sessions, clock)
+
+    jobs = daily_jobs(Retention(database, settings.device_idle_days, clock))
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         await migrate(database.engine)
         await initialise(database.engine, uuid7(clock(), secrets.token_bytes))
         queue.start()
+        jobs.start()
         try:
             yield
         finally:
+            jobs.shutdown(wait=False)
             await queue.stop()
             await database.close()
 
     handlers: list[HTTPRouteHandler] = [
-        *session_routes(gate, sessions, database.store, tokens.life_s, clock),
-        *sync_routes(gate, database.store, registry, queue, settings.max_batch, clock),
+        *session_routes(gate, sessions, database.store, tokens.life_s, signer.public_key, clock),
+        *push_routes(gate, queue, settings.max_batch),
+        *pull_routes(gate, database.store, registry, devices, settings.min_protocol, clock),
+        *record_routes(gate, database.store, registry, clock),
+        *receipt_routes(gate, database.store, signer, clock),
         *catalogue_routes(registry),
         *health_routes(lambda: _checks(database)),
     ]
@@ -91,9 +107,13 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, and OSError when the address is taken."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises what `create_app` raises, DatabaseUnreachable, and OSError when the address is taken.
+    """
     os.umask(_PRIVATE)
     configure_logs(settings.log_format)
+    asyncio.run(reach(settings.database_url))
     if settings.workers == 1:
         run_one(create_app(settings), settings.host, settings.port)
         return

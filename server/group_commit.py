@@ -16,7 +16,7 @@ from sync.authority import Actor
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 from sync.messages import Change, PushResponse
-from sync.push import Submission, push
+from sync.push import OFFLINE_DAYS, Submission, push
 from sync.storage import Collision, Store
 
 MAX_ATTEMPTS = 5
@@ -53,13 +53,24 @@ class _Waiting:
 
 
 class PushQueue:
-    """Takes pushes from many requests to the store, in the order they came."""
+    """Takes pushes from many requests to the store, in the order they came.
 
-    def __init__(self, store: Store, registry: Registry, bounds: QueueBounds, now_ms: Milliseconds) -> None:
+    A change captured more than `offline_days` before its receipt is refused.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        bounds: QueueBounds,
+        now_ms: Milliseconds,
+        offline_days: int = OFFLINE_DAYS,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._bounds = bounds
         self._now_ms = now_ms
+        self._offline_days = offline_days
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._open = False
@@ -129,7 +140,7 @@ class PushQueue:
         for _ in range(MAX_ATTEMPTS):
             try:
                 async with self._store.writing() as tx:
-                    return await push(tx, self._registry, submissions)
+                    return await push(tx, self._registry, submissions, self._offline_days)
             except Collision:
                 continue
         raise SyncError("overloaded", f"{MAX_ATTEMPTS} attempts collided with other writers")

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from field_schemas.labels import Label
 from sync.messages import MAX_BATCH
+from sync.push import OFFLINE_DAYS
 
 PREFIX = "GRIDWALK_"
 CONFIG_VARIABLE = "GRIDWALK_CONFIG"
@@ -68,6 +69,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     commit_writers: Annotated[
         int, Meta(ge=1, le=32), Label("并行提交数（SQLite 恒为 1）", "Concurrent commits (always 1 on SQLite)")
     ] = 4
+    offline_days: Annotated[
+        int, Meta(ge=1, le=3_650), Label("离线采集的更改多少天内有效", "Days a change may wait on a device, offline")
+    ] = OFFLINE_DAYS
+    min_protocol: Annotated[
+        int,
+        Meta(ge=1, le=1_000),
+        Label("仍可拉取的最低协议版本", "Oldest version of the messages that may still pull"),
+    ] = 1
+    device_idle_days: Annotated[
+        int,
+        Meta(ge=1, le=3_650),
+        Label(
+            "设备多少天未同步后不再为其保留删除痕迹", "Days unseen after which deletions are not kept for a device"
+        ),
+    ] = 180
     max_waiting: Annotated[
         int,
         Meta(ge=1, le=1_000_000),

@@ -341,7 +341,8 @@ class _Decision:
         An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
         """
         if not self.roles.over(scopes, self.time.ms):
-            scopes = tuple(grant.scope for grant in grants_at(self.actor.grants, self.time.ms))
+            held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
+            scopes = tuple(grant.scope for grant in held)
         return [scope for scope in scopes if not scope.startswith("person:")]
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:

@@ -11,10 +11,18 @@ from server.accounts.tables import devices
 from server.storage.database import Database
 from sync.clock import Milliseconds
 from sync.errors import SyncError
+from sync.storage import FeedPosition
+
+NOTED_EVERY_MS = 3_600_000
+"""How often at most it is noted what a device has read: an hour later is early enough to forget deletions."""
 
 
 class Device(msgspec.Struct, frozen=True):
-    """An enrolled device. `public_key` is the raw Ed25519 key, 32 bytes; times are UTC ms."""
+    """An enrolled device. `public_key` is the raw Ed25519 key, 32 bytes; times are UTC ms.
+
+    `seen_ms` is when it was noted last (NOTED_EVERY_MS) what it has read: all its feeds up to
+    (`read_tx`, `read_version`).
+    """
 
     id: uuid.UUID
     user_id: str
@@ -26,6 +34,11 @@ class Device(msgspec.Struct, frozen=True):
     seen_ms: int | None = None
     read_tx: int | None = None
     read_version: int | None = None
+
+
+def noting_due(seen_ms: int | None, now_ms: int) -> bool:
+    """Whether it is time to note what a device has read, last noted at `seen_ms`."""
+    return seen_ms is None or seen_ms <= now_ms - NOTED_EVERY_MS
 
 
 class Devices:
@@ -43,8 +56,16 @@ class Devices:
         async with self._database.read_engine.connect() as connection:
             return [Device(*row) for row in await connection.execute(query)]
 
+    async def note_read(self, device: uuid.UUID, position: FeedPosition) -> None:
+        """Note that a device has read its feeds up to `position`, unless that was done within NOTED_EVERY_MS."""
+        now = self._now_ms()
+        due = devices.c.seen_ms.is_(None) | (devices.c.seen_ms <= now - NOTED_EVERY_MS)
+        noted = update(devices).where(devices.c.id == device, due)
+        async with self._database.engine.begin() as connection:
+            await connection.execute(noted.values(seen_ms=now, read_tx=position.tx, read_version=position.version))
+
     async def revoke(self, device: uuid.UUID) -> None:
-        """Bar a device at once. Raises SyncError `device_unknown`."""
+        """From now on its changes are quarantined and it receives nothing. Raises SyncError `device_unknown`."""
         now = self._now_ms()
         async with self._database.engine.begin() as connection:
             number = devices.c.id == device

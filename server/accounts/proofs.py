@@ -81,14 +81,15 @@ def decode_key(text: str) -> bytes:
 
 def token_hash(access_token: str) -> str:
     """The claim `ath` for an access token."""
-    return _base64url(hashlib.sha256(access_token.encode()).digest())
+    return base64url(hashlib.sha256(access_token.encode()).digest())
 
 
 def thumbprint(key: bytes) -> str:
     """The RFC 7638 thumbprint of a raw Ed25519 public key."""
-    members = f'{{"crv":"Ed25519","kty":"OKP","x":"{_base64url(key)}"}}'
-    return _base64url(hashlib.sha256(members.encode()).digest())
+    members = f'{{"crv":"Ed25519","kty":"OKP","x":"{base64url(key)}"}}'
+    return base64url(hashlib.sha256(members.encode()).digest())
 
 
-def _base64url(data: bytes) -> str:
+def base64url(data: bytes) -> str:
+    """Base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

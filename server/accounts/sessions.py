@@ -38,18 +38,23 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who stands behind a session, with all grants ever given."""
+    """Who stands behind a session, with all grants ever given.
+
+    `revoked` is said of the device; `seen_ms` is when it was noted last what it has read.
+    """
 
     user: str
     display_name: str
     device: uuid.UUID
     session: uuid.UUID
     grants: tuple[Grant, ...]
+    revoked: bool = False
+    seen_ms: int | None = None
 
     @property
     def actor(self) -> Actor:
         """As the author of changes."""
-        return Actor(self.user, self.device, self.grants)
+        return Actor(self.user, self.device, self.grants, revoked=self.revoked)
 
 
 class TokenPair(msgspec.Struct, frozen=True):
@@ -111,8 +116,8 @@ class Sessions:
     async def refresh(self, refresh_token: str, key: bytes) -> TokenPair:
         """Exchange a refresh token, proven with the device key `key`, for new tokens.
 
-        Raises SyncError `token_invalid`, `proof_invalid`, `token_reused` (the session is ended), `device_revoked`
-        or `account_disabled`.
+        A revoked device gets them too: it still hands in its work. Raises SyncError `token_invalid`,
+        `proof_invalid`, `token_reused` (the session is ended) or `account_disabled`.
         """
         now = self._now_ms()
         async with self._database.engine.begin() as connection:
@@ -136,7 +141,7 @@ class Sessions:
     async def identify(self, session: uuid.UUID) -> Identity:
         """Who stands behind a session.
 
-        Raises SyncError `token_invalid` when it has ended, `device_revoked` or `account_disabled`.
+        Raises SyncError `token_invalid` when it has ended, or `account_disabled`.
         """
         async with self._database.read_engine.connect() as connection:
             return await _identify(connection, session)
@@ -206,6 +211,7 @@ _IDENTITY = (
         users.c.disabled_ms,
         devices.c.id.label("device"),
         devices.c.revoked_ms,
+        devices.c.seen_ms,
         sessions.c.ended_ms,
         grants.c.scope,
         grants.c.role,
@@ -222,12 +228,11 @@ async def _identify(connection: AsyncConnection, session: uuid.UUID) -> Identity
     if not rows or rows[0].ended_ms is not None:
         raise SyncError("token_invalid", "the session has ended")
     first = rows[0]
-    if first.revoked_ms is not None:
-        raise SyncError("device_revoked", f"device {first.device} was revoked")
     if first.disabled_ms is not None:
         raise SyncError("account_disabled", f"account {first.user!r} is disabled")
     held = tuple(Grant(row.scope, Role(row.role), row.valid_from, row.valid_until) for row in rows if row.role)
-    return Identity(first.user, first.display_name, first.device, session, held)
+    revoked = first.revoked_ms is not None
+    return Identity(first.user, first.display_name, first.device, session, held, revoked, first.seen_ms)
 
 
 async def _lock_token(connection: AsyncConnection, digest: bytes, now: int) -> _Token:

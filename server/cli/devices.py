@@ -21,7 +21,7 @@ def device() -> None:
 @device.command("list")
 @click.argument("user_id", metavar="USER", required=False)
 def list_(user_id: str | None) -> None:
-    """List all devices 设备列表, or those of USER.
+    """List all devices 设备列表, or those of USER. When one was seen last is noted once an hour.
 
     \b
     Example:
@@ -34,10 +34,17 @@ def list_(user_id: str | None) -> None:
         say("名称", "name"),
         say("型号", "model"),
         say("注册", "enrolled"),
+        say("上次同步", "last seen"),
         say("注销", "revoked"),
     )
     rows = [
-        (one.id, one.user_id, one.name, one.model, tables.moment(one.enrolled_ms), tables.moment(one.revoked_ms))
+        (
+            one.id,
+            one.user_id,
+            one.name,
+            one.model,
+            *map(tables.moment, (one.enrolled_ms, one.seen_ms, one.revoked_ms)),
+        )
         for one in found
     ]
     tables.show(columns, rows)
@@ -46,7 +53,11 @@ def list_(user_id: str | None) -> None:
 @device.command()
 @click.argument("device_id", metavar="DEVICE")
 def revoke(device_id: str) -> None:
-    """Bar a lost device at once 注销设备. Its user can enrol another, or the same one anew, by signing in.
+    """Bar a lost device at once 注销设备. Its user enrols another one by signing in there.
+
+    It receives nothing any more. Work it still holds is not lost: it may hand it in, and each change is quarantined,
+    as a refusal that a supervisor of the area checks and applies or dismisses. When it has handed in everything, the
+    app wipes its copies of records, its tokens and its key. Revoking cannot be taken back.
 
     \b
     Example:

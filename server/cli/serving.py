@@ -8,10 +8,11 @@ import click
 import msgspec
 
 from server.cli import tables
-from server.cli.session import database_of, done, loaded_settings, prepare
+from server.cli.session import database_of, done, loaded_settings, no_database, prepare
 from server.cli.words import CommandFailed, language, say
 from server.keys import KeyFileError, load_or_make_key
 from server.settings import Settings
+from server.storage.database import DatabaseUnreachable
 
 
 @click.command()
@@ -37,6 +38,8 @@ def serve(host: str | None, port: int | None) -> None:
         application.serve(settings)
     except KeyFileError as error:
         raise CommandFailed(f"签名密钥不可用：{error}", f"the signing key cannot be used: {error}") from error
+    except DatabaseUnreachable as error:
+        raise no_database(error.__cause__ or error) from error
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         raise CommandFailed(

@@ -71,7 +71,7 @@ async def database_of(settings: Settings) -> AsyncIterator[Database]:
             # Opened in the driver's own thread, a file that cannot be opened would print a traceback there.
             sqlite3.connect(str(make_url(settings.database_url).database)).close()
     except (ValueError, OSError, sqlite3.Error) as error:
-        raise _no_database(error) from error
+        raise no_database(error) from error
     try:
         yield database
     except SyncError as error:
@@ -81,7 +81,7 @@ async def database_of(settings: Settings) -> AsyncIterator[Database]:
     except StoreEmpty as error:
         raise _not_ready() from error
     except (SQLAlchemyError, OSError) as error:
-        raise _no_database(error) from error
+        raise no_database(error) from error
     finally:
         await database.close()
 
@@ -100,7 +100,8 @@ async def _make_ready(database: Database, settings: Settings) -> None:
         await prepare(database)
 
 
-def _no_database(error: Exception) -> CommandFailed:
+def no_database(error: BaseException) -> CommandFailed:
+    """The database cannot be used, for the reason `error`."""
     what = str(getattr(error, "orig", None) or error).splitlines()[0]
     return CommandFailed(
         f"数据库不可用：{what}；请检查 GRIDWALK_DATABASE_URL",

@@ -18,8 +18,8 @@ class Gate:
         self._sessions = sessions
         self._now_ms = now_ms
 
-    async def identify(self, request: AnyRequest) -> Identity:
-        """Who makes this call.
+    async def identify(self, request: AnyRequest, *, revoked_too: bool = False) -> Identity:
+        """Who makes this call; `revoked_too` where a revoked device may make it as well.
 
         Raises SyncError `token_missing`, `token_invalid`, `token_expired`, `proof_invalid`, `proof_stale`,
         `device_revoked` or `account_disabled`.
@@ -31,6 +31,8 @@ class Gate:
         if thumbprint(self._proof_key(request, token)) != claims.cnf.jkt:
             raise SyncError("proof_invalid", "the proof is signed by another key than the token's")
         identity = await self._sessions.identify(claims.sid)
+        if identity.revoked and not revoked_too:
+            raise SyncError("device_revoked", f"device {identity.device} was revoked")
         request.scope["user"] = identity
         return identity
 

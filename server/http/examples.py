@@ -6,6 +6,7 @@ _DEVICE = "01938c5e-7c00-7a3b-8f10-2d4c6e8a0b11"
 _RECORD = "01938c5e-9d40-7b21-a6c2-90f1e2d3c4b5"
 _CHANGE = "01938c5e-9d41-7c55-8e0d-5a6b7c8d9e0f"
 _EPOCH = "01938b00-0000-7000-8000-000000000001"
+_SERVER_KEY = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"
 _NOW = 1_763_625_600_000
 _GRANTS = [{"scope": "grid:440304007", "role": "inspector", "valid_from": _NOW, "valid_until": None}]
 _FINDING = {"kind": "0102", "grid": "440304007001001", "text": "盖板破损", "place": {"lon": 114.06, "lat": 22.57}}
@@ -31,6 +32,7 @@ SESSION: dict[str, Any] = {
     "grants": _GRANTS,
     "server_ms": _NOW,
     "epoch": _EPOCH,
+    "server_key": _SERVER_KEY,
 }
 ME: dict[str, Any] = {
     "user": "li.na",
@@ -38,6 +40,7 @@ ME: dict[str, Any] = {
     "device": _DEVICE,
     "grants": _GRANTS,
     "server_ms": _NOW,
+    "server_key": _SERVER_KEY,
 }
 PUSH: dict[str, Any] = {
     "changes": [
@@ -76,3 +79,33 @@ PULL_ANSWER: dict[str, Any] = {
         }
     ],
 }
+DIGESTS: dict[str, Any] = {"scope": "grid:440304007", "prefix": "a6"}
+DIGESTS_ANSWER: dict[str, Any] = {
+    "count": 1,
+    "ranges": {"a690": [1, "3b0c44298fc1c149"]},
+    "records": [[_RECORD, 1041]],
+}
+FETCH: dict[str, Any] = {"ids": [_RECORD, _CHANGE]}
+FETCH_ANSWER: dict[str, Any] = {"records": PULL_ANSWER["records"], "forget": [_CHANGE]}
+HISTORY: dict[str, Any] = {
+    "record": _RECORD,
+    "type": "finding",
+    "entries": [
+        {
+            "change": _CHANGE,
+            "user": "li.na",
+            "device": _DEVICE,
+            "seq": 1,
+            "outcome": "applied",
+            "base": 0,
+            "version": 1041,
+            "captured_ms": _NOW - 60_000,
+            "error_ms": 47,
+            "received_ms": _NOW,
+            "fields": _FINDING,
+            "before": {},
+        }
+    ],
+}
+RECEIPT: dict[str, Any] = {"changes": [_CHANGE], "previous": None}
+RECEIPT_ANSWER: dict[str, Any] = {"receipt": "eyJhbGciOiJFZERTQSJ9.eyJoZWxkIjoxfQ.c2lnbmF0dXJl"}

@@ -37,7 +37,10 @@ class RefreshRequest(msgspec.Struct, frozen=True):
 
 
 class SessionResponse(msgspec.Struct, frozen=True):
-    """A session's tokens and what its user may do. `expires_in` in s, `server_ms` UTC ms."""
+    """A session's tokens and what its user may do. `expires_in` in s, `server_ms` UTC ms.
+
+    `server_key` verifies the server's receipts: raw Ed25519 key, 32 bytes as base64url without padding.
+    """
 
     user: str
     display_name: str
@@ -48,16 +51,18 @@ class SessionResponse(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
     server_ms: int
     epoch: uuid.UUID
+    server_key: str
 
 
 class Me(msgspec.Struct, frozen=True):
-    """Who is signed in, on which device, with all grants ever given."""
+    """Who is signed in, on which device, with all grants ever given. `server_key` as in SessionResponse."""
 
     user: str
     display_name: str
     device: uuid.UUID
     grants: tuple[Grant, ...]
     server_ms: int
+    server_key: str
 
 
 class RecordTypeSummary(msgspec.Struct, frozen=True):

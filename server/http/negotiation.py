@@ -20,6 +20,8 @@ class Wire(enum.StrEnum):
     MSGPACK = "application/msgpack"
 
 
+BODY_CODES = ("body_malformed", "body_too_large", "media_type_unsupported")
+"""What reading a body can end in."""
 _TYPES = {wire.value: wire for wire in Wire} | {"application/x-msgpack": Wire.MSGPACK}
 _json = msgspec.json.Encoder().encode
 _msgpack = msgspec.msgpack.Encoder(uuid_format="bytes").encode

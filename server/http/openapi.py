@@ -134,7 +134,8 @@ def documented(body: type[msgspec.Struct]) -> type[msgspec.Struct]:
         return body
     fields: list[Any] = []
     for info in msgspec.structs.fields(body):
-        default: Any = info.default if isinstance(info.default, _PLAIN) else msgspec.field(default_factory=dict)
+        factory: Any = dict if info.default_factory is msgspec.NODEFAULT else info.default_factory
+        default: Any = info.default if isinstance(info.default, _PLAIN) else msgspec.field(default_factory=factory)
         fields.append((info.name, told[info.name]) if info.required else (info.name, told[info.name], default))
     made = msgspec.defstruct(body.__name__, fields, kw_only=True)
     made.__doc__ = body.__doc__

@@ -1,15 +1,13 @@
-"""Records of a pull for clients that read JSON: their fields are stored and sent on as MessagePack. Pure."""
+"""Records and changes for clients that read JSON: their fields are stored and sent on as MessagePack. Pure."""
 
-import base64
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
-from sync.messages import Change, PullResponse, WireRecord
+from server.plain_json import to_json
+from sync.messages import Change, FetchResponse, HistoryEntry, HistoryResponse, PullResponse, WireRecord
 
 _unpack = msgspec.msgpack.Decoder().decode
-_json = msgspec.json.Encoder().encode
 _ABSENT = Change.__struct_defaults__[0]
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
@@ -27,6 +25,24 @@ def page_for_json(page: PullResponse) -> PullResponse:
     return msgspec.structs.replace(page, records=list(_records_for_json(page.records)))
 
 
+def fetched_for_json(fetched: FetchResponse) -> FetchResponse:
+    """The answer with the fields of its records in JSON."""
+    return msgspec.structs.replace(fetched, records=list(_records_for_json(fetched.records)))
+
+
+def history_for_json(history: HistoryResponse) -> HistoryResponse:
+    """The history with the fields of its changes in JSON."""
+    return msgspec.structs.replace(history, entries=[_entry_for_json(entry) for entry in history.entries])
+
+
+def _entry_for_json(entry: HistoryEntry) -> HistoryEntry:
+    return msgspec.structs.replace(
+        entry,
+        fields=msgspec.Raw(fields_to_json(entry.fields)),
+        before=msgspec.Raw(fields_to_json(entry.before)),
+    )
+
+
 def _records_for_json(records: Iterable[WireRecord]) -> Iterable[WireRecord]:
     for record in records:
         if record.deleted:
@@ -37,19 +53,4 @@ def _records_for_json(records: Iterable[WireRecord]) -> Iterable[WireRecord]:
 
 def fields_to_json(packed: msgspec.Raw) -> bytes:
     """An object in JSON instead of MessagePack."""
-    fields = _unpack(packed)
-    try:
-        return _json(fields)
-    except (TypeError, ValueError, OverflowError):
-        return _json(_plain(fields))
-
-
-def _plain(value: Any) -> Any:
-    """What MessagePack can say and JSON cannot (extension types, keys that are lists), in the nearest JSON."""
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, msgspec.msgpack.Ext):
-        return base64.b64encode(bytes(value.data)).decode()
-    return value
+    return to_json(_unpack(packed))

@@ -1,14 +1,20 @@
 """Opening a database by its URL."""
 
+import sqlite3
 from pathlib import Path
 
+import asyncpg
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.storage.postgres import PostgresStore, postgres_engine
 from server.storage.sqlite import SqliteStore, sqlite_engine
 from sync.storage import Store
+
+
+class DatabaseUnreachable(Exception):
+    """The database cannot be used; the cause says why."""
 
 
 class Database:
@@ -44,6 +50,24 @@ def open_database(url: str, connections: int = 8) -> Database:
         engine = postgres_engine(parsed, connections)
         return Database(PostgresStore(engine), engine, engine)
     raise ValueError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://...")
+
+
+async def reach(url: str) -> None:
+    """Connect to the database once. Raises DatabaseUnreachable."""
+    try:
+        database = open_database(url, 1)
+        if database.engine.dialect.name == "sqlite":
+            # Opened in the driver's own thread, a file that cannot be opened would print a traceback there.
+            sqlite3.connect(str(make_url(url).database)).close()
+    except (ValueError, OSError, sqlite3.Error) as error:
+        raise DatabaseUnreachable from error
+    try:
+        async with database.engine.connect():
+            pass
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnreachable from error
+    finally:
+        await database.close()
 
 
 def _open_sqlite(url: URL, connections: int) -> Database:

@@ -24,7 +24,7 @@ REPLACE_RECORD = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
 REPLACE_SEQUENCE = "ON CONFLICT (device) DO UPDATE SET held = excluded.held"
 
 EPOCH = "SELECT epoch FROM store"
-HISTORY = f"SELECT {CHANGE_COLUMNS} FROM changes WHERE record = $1 ORDER BY received_ms, version, seq"
+HISTORY = f"SELECT {CHANGE_COLUMNS} FROM changes WHERE record = $1 ORDER BY received_ms, device, seq, version"
 FEED = """
     SELECT tx, version, record, gone FROM feed
     WHERE feed = $1 AND (tx, version) > ($2, $3) AND tx < $4 ORDER BY tx, version LIMIT $5
@@ -41,7 +41,9 @@ PURGE_FEED = """
     DELETE FROM feed WHERE (tx, version) <= ($1, $2)
         AND (gone OR record IN (SELECT id FROM records WHERE deleted))
 """
-PURGE_RECORDS = "UPDATE records SET fields = $3, marks = $3 WHERE deleted AND (tx, version) <= ($1, $2)"
+PURGE_RECORDS = (
+    "UPDATE records SET fields = $3, marks = $3 WHERE deleted AND (tx, version) <= ($1, $2) AND fields <> $3"
+)
 PURGE_NOTED = "UPDATE store SET purged_tx = $1, purged_version = $2"
 NO_FIELDS = msgspec.msgpack.encode({})
 SCAN_FIRST = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted ORDER BY id LIMIT $2"

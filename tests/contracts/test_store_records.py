@@ -117,6 +117,18 @@ async def test_history(store: Store) -> None:
         assert await tx.history(an_id(2)) == []
 
 
+async def test_history_of_one_push(store: Store) -> None:
+    """What a device sent at once comes in the device's order, refused changes in their places."""
+    sent = [
+        a_change(1, received_ms=100),
+        a_change(2, record=an_id(1), received_ms=100, outcome=Outcome.REFUSED, version=0),
+        a_change(3, record=an_id(1), received_ms=100),
+    ]
+    await put(store, a_batch(changes=sent))
+    async with store.reading() as tx:
+        assert await tx.history(an_id(1)) == sent
+
+
 async def test_scan(store: Store) -> None:
     """A scan gives all living records of one type by id, in pages of the size asked for."""
     records = [a_record(number) for number in range(7)]

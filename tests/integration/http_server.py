@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import itertools
+import os
 import socket
 import threading
 import uuid
@@ -25,6 +26,7 @@ from server.app import create_app
 from server.settings import Settings
 from server.storage.database import Database, open_database
 from sync.clock import stamp_at
+from sync.ids import uuid7
 from tests.unit.builders import NOW
 
 T = TypeVar("T")
@@ -49,13 +51,13 @@ class Accounts:
 
 
 class HttpServer:
-    """The server, reachable at `url`, with a clock that tests move."""
+    """The server, reachable at `url`, with a clock that tests move; `changed` are further settings."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, **changed: Any) -> None:
         self.now_ms = NOW
         self._inspector: str | None = None
         self.settings = Settings(
-            data_dir=str(folder), database_url=database_url, max_body_bytes=MAX_BODY, max_batch=MAX_BATCH
+            data_dir=str(folder), database_url=database_url, max_body_bytes=MAX_BODY, max_batch=MAX_BATCH, **changed
         )
         app = create_app(self.settings, clock=lambda: self.now_ms)
         config = uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="on")
@@ -198,10 +200,10 @@ class Phone:
         self.seq += 1
         now = self.server.now_ms
         return {
-            "id": str(uuid.uuid4()),
+            "id": str(uuid7(now, os.urandom)),
             "seq": self.seq,
             "type": kind,
-            "record": str(uuid.uuid4()),
+            "record": str(uuid7(now, os.urandom)),
             "stamp": stamp_at(now),
             "captured": {"wall_ms": now, "trusted_ms": now, "elapsed_ms": 0},
             "fields": {"kind": "0102", "grid": GRID, "text": "盖板破损"},
@@ -220,10 +222,21 @@ class Phone:
 
     def pull(self, cursor: str | None = None, **how: Any) -> dict[str, Any]:
         """Pull one page."""
-        answer = self.call("POST", "/v1/pull", {"cursor": cursor, "limit": 1000}, **how)
+        return self.ask("/v1/pull", {"cursor": cursor, "limit": 1000}, **how)
+
+    def ask(self, path: str, body: dict[str, Any], **how: Any) -> dict[str, Any]:
+        """POST what must be answered 200; the answer."""
+        answer = self.call("POST", path, body, **how)
         assert answer.status_code == 200, answer.text
-        page: dict[str, Any] = decoded(answer)
-        return page
+        found: dict[str, Any] = decoded(answer)
+        return found
+
+    def history(self, record: str, **how: Any) -> list[dict[str, Any]]:
+        """The entries of a record's history."""
+        answer = self.call("GET", f"/v1/records/{record}/history", **how)
+        assert answer.status_code == 200, answer.text
+        entries: list[dict[str, Any]] = decoded(answer)["entries"]
+        return entries
 
 
 def decoded(answer: httpx.Response) -> Any:

@@ -1,6 +1,7 @@
 """The SDK against the real server over real HTTP."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import Offline, Rejected, SignInNeeded
+from client_sdk.errors import Offline, Rejected, SignInNeeded, Wiped
 from field_schemas.access import Role
 from field_schemas.places import Position
 from field_schemas.types.component import Component
@@ -141,3 +142,65 @@ async def test_without_a_server_work_goes_on(server: HttpServer, tmp_path: Path)
             await device.sync()
     async with Device.open(tmp_path / f"{user}.db", server=server.url, registry=REGISTRY) as device:
         assert (await device.sync()).pushed == 1
+
+
+async def test_the_server_signs_for_what_was_sent(server: HttpServer, tmp_path: Path) -> None:
+    """A sync brings a receipt that the device could check, built on the one before; asked again it is newer."""
+    user = await user_of(server, INSPECTOR)
+    async with device_of(server, tmp_path, user) as device:
+        for held in (1, 2):
+            await device.create(finding("问题"))
+            await device.sync()
+            assert device.last_receipt is not None
+            assert (device.last_receipt.held, device.last_receipt.user) == (held, user)
+        server.now_ms += 1_000
+        assert (await device.receipt()).issued_ms == server.now_ms
+
+
+async def test_a_damaged_copy_is_repaired(server: HttpServer, tmp_path: Path) -> None:
+    """Rows lost and changed behind the SDK's back are found by digests, and only they are fetched."""
+    user = await user_of(server, INSPECTOR)
+    async with device_of(server, tmp_path, user) as device:
+        async with device.batch() as batch:
+            for n in range(30):
+                batch.create(finding(f"问题{n}"))
+        await device.sync()
+        whole = await device.find(Finding)
+    with sqlite3.connect(tmp_path / f"{user}.db") as db:
+        db.execute("DELETE FROM records WHERE rowid = 3")
+        db.execute("UPDATE records SET version = 1 WHERE rowid = 7")
+    db.close()
+    async with device_of(server, tmp_path, user) as device:
+        report = await device.verify()
+        assert (report.fetched, report.forgotten) == (2, 0)
+        assert await device.find(Finding) == whole
+
+
+async def test_history_and_undo_over_http(server: HttpServer, tmp_path: Path) -> None:
+    """The history of a record comes typed, and a change in it is taken back by a new one."""
+    user = await user_of(server, INSPECTOR)
+    async with device_of(server, tmp_path, user) as device:
+        made = await device.create(finding("原来"))
+        await device.update(made, text="改错了")
+        await device.sync()
+        first, second = await device.history(made)
+        assert (first.user, second.fields[0].before, second.fields[0].operand) == (user, "原来", "改错了")
+        await device.undo(second)
+        assert (await device.sync()).verdicts == {"applied": 1}
+        found = await device.get(Finding, made.id)
+        assert found is not None
+        assert found.text == "原来"
+
+
+async def test_a_revoked_device_hands_in_its_work_and_wipes_itself(server: HttpServer, tmp_path: Path) -> None:
+    """After the revocation the last work is taken, then nothing is left on the device."""
+    user = await user_of(server, INSPECTOR)
+    async with device_of(server, tmp_path, user) as device:
+        await device.create(finding("已发送"))
+        await device.sync()
+        await device.create(finding("未发送"))
+        revoked = device.id
+        await asyncio.to_thread(server.administer, lambda accounts: accounts.devices.revoke(revoked))
+        with pytest.raises(Wiped):
+            await device.sync()
+        assert (await device.find(Finding), device.user) == ([], None)

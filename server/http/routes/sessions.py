@@ -10,15 +10,15 @@ from server.http import examples
 from server.http.authentication import Gate
 from server.http.described import Operation, described
 from server.http.messages import Me, NewDevice, RefreshRequest, SessionResponse, SignInRequest
-from server.http.negotiation import AnyRequest, Body, answer
+from server.http.negotiation import BODY_CODES, AnyRequest, Body, answer
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 from sync.storage import Store
 
 TAG = Label("会话", "Sessions")
 _PROOF = ("proof_invalid", "proof_stale")
-_BODY = ("body_malformed", "body_too_large", "media_type_unsupported")
-TOKEN_CODES = ("token_missing", "token_invalid", "token_expired", *_PROOF, "device_revoked", "account_disabled")
+REVOKED_TOO_CODES = ("token_missing", "token_invalid", "token_expired", *_PROOF, "account_disabled")
+TOKEN_CODES = (*REVOKED_TOO_CODES, "device_revoked")
 
 _SIGN_IN = Operation(
     tag=TAG,
@@ -33,7 +33,7 @@ _SIGN_IN = Operation(
         "device_taken",
         "device_revoked",
         *_PROOF,
-        *_BODY,
+        *BODY_CODES,
     ),
     example=examples.SIGN_IN,
     answer_example=examples.SESSION,
@@ -44,13 +44,13 @@ _REFRESH = Operation(
     summary=Label("换取新令牌", "Exchange the refresh token for new tokens"),
     request=RefreshRequest,
     response=SessionResponse,
-    codes=("token_invalid", "token_reused", "account_disabled", "device_revoked", *_PROOF, *_BODY),
+    codes=("token_invalid", "token_reused", "account_disabled", *_PROOF, *BODY_CODES),
     example=examples.REFRESH,
     answer_example=examples.SESSION,
     proof=True,
 )
 _SIGN_OUT = Operation(
-    tag=TAG, summary=Label("退出登录", "Sign out"), status=204, codes=TOKEN_CODES, proof=True, token=True
+    tag=TAG, summary=Label("退出登录", "Sign out"), status=204, codes=REVOKED_TOO_CODES, proof=True, token=True
 )
 _ME = Operation(
     tag=TAG,
@@ -64,9 +64,9 @@ _ME = Operation(
 
 
 def session_routes(
-    gate: Gate, sessions: Sessions, store: Store, access_token_s: int, now_ms: Milliseconds
+    gate: Gate, sessions: Sessions, store: Store, access_token_s: int, server_key: str, now_ms: Milliseconds
 ) -> list[HTTPRouteHandler]:
-    """The routes of sessions; `access_token_s` is the life of an access token."""
+    """The routes of sessions; `access_token_s` is the life of an access token, `server_key` verifies receipts."""
     sign_in_body = Body(SignInRequest)
     refresh_body = Body(RefreshRequest)
 
@@ -84,6 +84,7 @@ def session_routes(
             grants=who.grants,
             server_ms=now_ms(),
             epoch=epoch,
+            server_key=server_key,
         )
 
     @post("/v1/sessions", opt=described(_SIGN_IN))
@@ -101,13 +102,13 @@ def session_routes(
 
     @delete("/v1/sessions/current", opt=described(_SIGN_OUT))
     async def sign_out(request: AnyRequest) -> None:
-        who = await gate.identify(request)
+        who = await gate.identify(request, revoked_too=True)
         await sessions.sign_out(who.session)
 
     @get("/v1/me", opt=described(_ME))
     async def me(request: AnyRequest) -> Response[bytes]:
         who = await gate.identify(request)
-        return answer(request, Me(who.user, who.display_name, who.device, who.grants, now_ms()))
+        return answer(request, Me(who.user, who.display_name, who.device, who.grants, now_ms(), server_key))
 
     return [sign_in, refresh, sign_out, me]
 

@@ -199,7 +199,8 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", _text(value))
+    hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", _text(value))
+    return re.sub(r"([?&](?:password|passfile)=)[^&]*", r"\1***", hidden)
 
 
 def _label(hint: Any) -> Label:

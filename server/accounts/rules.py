@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from field_schemas.access import SEPARATE_DUTIES, Grant, Role
 from sync.errors import SyncError
@@ -35,7 +36,10 @@ def check_scope(scope: str) -> None:
 def check_period(valid_from: int, valid_until: int | None) -> None:
     """Raise SyncError `parameter_invalid` for a period that ends before it begins."""
     if valid_until is not None and valid_until <= valid_from:
-        raise SyncError("parameter_invalid", f"a grant from {valid_from} cannot end at {valid_until}")
+        start, end = (
+            datetime.fromtimestamp(time_ms / 1000, UTC).isoformat() for time_ms in (valid_from, valid_until)
+        )
+        raise SyncError("parameter_invalid", f"a grant from {start} cannot end at {end}")
 
 
 def check_duties(held: Iterable[Grant], new: Grant) -> None:

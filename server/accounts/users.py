@@ -1,15 +1,15 @@
 """Accounts: making, disabling, listing them, and their passwords."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.accounts.passwords import check_policy, hash_password
 from server.accounts.rules import check_user_id
-from server.accounts.tables import users
+from server.accounts.tables import devices, refresh_tokens, sessions, users
 from server.storage.database import Database
 from sync.clock import Milliseconds
 from sync.errors import SyncError
@@ -54,17 +54,31 @@ class Users:
             raise SyncError("user_taken", f"there is an account {user!r}") from error
 
     async def set_password(self, user: str, password: str) -> None:
-        """Give a new password and lift a lock. Raises SyncError `password_weak` or `user_unknown`."""
+        """Give a new password, lift a lock, and end all sessions: who has the old one is out.
+
+        Raises SyncError `password_weak` or `user_unknown`.
+        """
         check_policy(user, password)
-        await self._update(user, password_hash=await hash_password(password), failed_attempts=0, locked_until_ms=0)
+        values: dict[str, str | int | None] = {
+            "password_hash": await hash_password(password),
+            "failed_attempts": 0,
+            "locked_until_ms": 0,
+        }
+        of_user = sessions.c.device_id.in_(select(devices.c.id).where(devices.c.user_id == user))
+        async with self._database.engine.begin() as connection:
+            await _update(connection, user, values)
+            ended = update(sessions).where(of_user, sessions.c.ended_ms.is_(None))
+            await connection.execute(ended.values(ended_ms=self._now_ms()))
+            of_sessions = select(sessions.c.id).where(of_user)
+            await connection.execute(delete(refresh_tokens).where(refresh_tokens.c.session_id.in_(of_sessions)))
 
     async def disable(self, user: str) -> None:
         """Bar the account at once; its history stays. Raises SyncError `user_unknown`."""
-        await self._update(user, disabled_ms=self._now_ms())
+        await self._change(user, disabled_ms=self._now_ms())
 
     async def enable(self, user: str) -> None:
         """Let a disabled account in again. Raises SyncError `user_unknown`."""
-        await self._update(user, disabled_ms=None)
+        await self._change(user, disabled_ms=None)
 
     async def all(self) -> Sequence[User]:
         """All accounts by id."""
@@ -73,11 +87,15 @@ class Users:
             rows = await connection.execute(select(*wanted).order_by(users.c.id))
             return [User(*row) for row in rows]
 
-    async def _update(self, user: str, **values: str | int | None) -> None:
+    async def _change(self, user: str, **values: int | None) -> None:
         async with self._database.engine.begin() as connection:
-            done = await connection.execute(update(users).where(users.c.id == user).values(values))
-            if not done.rowcount:
-                raise unknown_user(user)
+            await _update(connection, user, values)
+
+
+async def _update(connection: AsyncConnection, user: str, values: Mapping[str, str | int | None]) -> None:
+    done = await connection.execute(update(users).where(users.c.id == user).values(values))
+    if not done.rowcount:
+        raise unknown_user(user)
 
 
 async def require_user(connection: AsyncConnection, user: str) -> None:

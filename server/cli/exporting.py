@@ -75,12 +75,7 @@ def export(**given: Any) -> None:
         spec = record_type(registry, options.type)
     except ImportFailed as error:
         raise CommandFailed(error.message.zh, error.message.en) from error
-    try:
-        count = run(lambda database: _write(database, spec, options))
-    except OSError as error:
-        raise CommandFailed(
-            f"无法写 {options.output}：{error.strerror}", f"cannot write {options.output}: {error.strerror}"
-        ) from error
+    count = run(lambda database: _write(database, spec, options))
     if options.output != STDOUT:
         click.echo(
             say(f"{count} 条记录写入 {options.output}", f"{count} records written to {options.output}"), err=True
@@ -96,12 +91,20 @@ async def _write(database: Database, spec: RecordType[Any], options: Options) ->
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f}"))
     with Progress(*columns, console=tables.console(to_stderr=True), transient=True) as progress:
         task = progress.add_task(say("导出", "Exporting"), total=None)
-        with whole_file(options.output) as file:
-            async with database.store.reading() as tx:
-                rows = exported_rows(tx, spec, options.scope, datum)
-                return await _WRITERS[options.format](
-                    file, rows, spec, named, lambda count: progress.update(task, completed=count)
-                )
+        async with database.store.reading() as tx:
+            rows = exported_rows(tx, spec, options.scope, datum)
+            try:
+                with whole_file(options.output) as file:
+                    return await _WRITERS[options.format](
+                        file, rows, spec, named, lambda count: progress.update(task, completed=count)
+                    )
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                what = error.strerror or str(error)
+                raise CommandFailed(
+                    f"无法写 {options.output}：{what}", f"cannot write {options.output}: {what}"
+                ) from error
 
 
 def _label(spec: RecordType[Any], column: str, language: str | None) -> str:

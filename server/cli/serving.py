@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from server.cli import tables
-from server.cli.session import database_of, done, loaded_settings, no_database, prepare
+from server.cli.session import database_of, done, known_types, loaded_settings, no_database, prepare
 from server.cli.words import CommandFailed, language, say
 from server.keys import KeyFileError, load_or_make_key
 from server.settings import Settings
@@ -32,6 +32,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = loaded_settings().settings
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = msgspec.structs.replace(settings, **chosen)
+    known_types(settings)
     # The application takes a while to import, which `init` and `settings` need not wait for.
     application = importlib.import_module("server.app")
     try:

@@ -65,6 +65,8 @@ async def _with_database(settings: Settings, work: Callable[[Database], Awaitabl
 @asynccontextmanager
 async def database_of(settings: Settings) -> AsyncIterator[Database]:
     """The database of the settings; what goes wrong inside comes out as CommandFailed."""
+    # An SQLite file holds password hashes and what people reported: it is nobody else's to read.
+    os.umask(0o077)
     try:
         database = open_database(settings.database_url)
         if settings.on_sqlite:
@@ -78,6 +80,8 @@ async def database_of(settings: Settings) -> AsyncIterator[Database]:
         raise refused(error) from error
     except ImportFailed as error:
         raise CommandFailed(error.message.zh, error.message.en) from error
+    except BrokenPipeError:
+        raise
     except StoreEmpty as error:
         raise _not_ready() from error
     except (SQLAlchemyError, OSError) as error:

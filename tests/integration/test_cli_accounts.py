@@ -181,3 +181,29 @@ def test_bare_install_says_what_to_install(tmp_path: Path) -> None:
 def test_console_entry_is_installed() -> None:
     """The command is on the path of the environment."""
     assert shutil.which("gridwalk", path=str(Path(sys.executable).parent))
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    """What the commands make is for nobody else to read: it holds password hashes and what people reported."""
+    gridwalk = Gridwalk(tmp_path)
+    gridwalk.well("init")
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "data").iterdir()} == {0}
+
+
+def test_no_place_for_an_export(tmp_path: Path) -> None:
+    """An export that cannot be written says so, and does not blame the database."""
+    gridwalk = Gridwalk(tmp_path)
+    gridwalk.well("init")
+    assert "/nope/x" in gridwalk.fails("export", "--type", "note", "-o", "/nope/x")
+
+
+def test_types_that_cannot_be_loaded(tmp_path: Path) -> None:
+    """A package of record types that does not exist is named, before anything starts."""
+    gridwalk = Gridwalk(tmp_path, GRIDWALK_RECORD_TYPES="no_such_city")
+    assert "no_such_city" in gridwalk.fails("serve")
+
+
+def test_password_in_a_url_is_masked(tmp_path: Path) -> None:
+    """The list of settings shows no password, wherever it stands in the URL."""
+    gridwalk = Gridwalk(tmp_path, "postgresql://host/city?user=u&password=geheim")
+    assert "geheim" not in gridwalk.well("settings")

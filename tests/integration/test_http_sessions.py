@@ -1,6 +1,7 @@
 """Signing in, refreshing, signing out, and what a call must carry."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,6 +49,23 @@ def test_lockout(server: HttpServer) -> None:
     assert problem(phone.sign_in()) == (403, "account_locked")
     server.now_ms += 15 * MINUTE
     assert phone.sign_in().status_code == 201
+
+
+def test_lockout_of_many_at_once(server: HttpServer) -> None:
+    """Wrong passwords tried all at once get no further than one after the other."""
+    phones = [Phone(server, user) for user in [server.new_user()] * 16]
+    with ThreadPoolExecutor(len(phones)) as pool:
+        answers = list(pool.map(lambda phone: problem(phone.sign_in("not the password")), phones))
+    assert answers.count((401, "credentials_wrong")) <= 5
+    assert problem(phones[0].sign_in()) == (403, "account_locked")
+
+
+def test_new_password_ends_sessions(server: HttpServer, phone: Phone) -> None:
+    """With a new password everybody who is signed in by the old one is out."""
+    server.administer(lambda accounts: accounts.users.set_password(phone.user, "quite another secret"))
+    assert problem(phone.call("GET", "/v1/me")) == (401, "token_invalid")
+    assert phone.refresh().status_code == 401
+    assert phone.sign_in("quite another secret").status_code == 201
 
 
 def test_disabled_account(server: HttpServer, phone: Phone) -> None:

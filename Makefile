@@ -22,7 +22,7 @@ serve: .venv/.ready ## start the server
 	@$(BIN)/gridwalk serve $(ARGS)
 
 test: .venv/.ready ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: .venv/.ready ## check style, types and import directions
 	$(BIN)/ruff check

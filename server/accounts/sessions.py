@@ -1,6 +1,8 @@
 """Sessions: signing in, refreshing, signing out, and who stands behind a call."""
 
+import asyncio
 import uuid
+from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy import Row, case, delete, insert, select, update
@@ -91,6 +93,7 @@ class Sessions:
         self._rules = rules
         self._now_ms = now_ms
         self._random_bytes = random_bytes
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def sign_in(self, user: str, password: str, device: Enrolment) -> TokenPair:
         """Check the password, enrol the device if it is new, and open a session.
@@ -104,9 +107,7 @@ class Sessions:
         now = self._now_ms()
         session = uuid7(now, self._random_bytes)
         async with self._database.engine.begin() as connection:
-            await connection.execute(
-                update(users).where(users.c.id == user).values(failed_attempts=0, locked_until_ms=0, **new_hash)
-            )
+            await connection.execute(update(users).where(users.c.id == user).values(failed_attempts=0, **new_hash))
             await enrol(connection, Device(device.id, user, device.public_key, device.name, device.model, now))
             await connection.execute(
                 insert(sessions).values(id=session, device_id=device.id, started_ms=now, generation=0)
@@ -150,40 +151,40 @@ class Sessions:
 
     async def _check_password(self, user: str, password: str) -> dict[str, str]:
         """The columns to rewrite when the hash is out of date. Raises SyncError."""
-        row = await self._password_row(user) if USER_ID.fullmatch(user) else None
-        if row and not await self._count_attempt(user):
-            raise SyncError("account_locked", "too many wrong passwords")
-        if not await passwords.matches(row.password_hash if row else None, password) or row is None:
-            raise SyncError("credentials_wrong", "user name and password do not match")
+        # One attempt at an account after the other: many at once would all pass before the first is counted.
+        turn = self._turns.setdefault(user, asyncio.Lock())
+        async with turn:
+            row = await self._password_row(user) if USER_ID.fullmatch(user) else None
+            if row and row.locked_until_ms > self._now_ms():
+                raise SyncError("account_locked", "too many wrong passwords")
+            if not await passwords.matches(row.password_hash if row else None, password) or row is None:
+                if row:
+                    await self._count_failure(user)
+                raise SyncError("credentials_wrong", "user name and password do not match")
         if row.disabled_ms is not None:
             raise SyncError("account_disabled", f"account {user!r} is disabled")
         if passwords.needs_rehash(row.password_hash):
             return {"password_hash": await passwords.hash_password(password)}
         return {}
 
-    async def _password_row(self, user: str) -> "Row[str, int | None] | None":
-        wanted = select(users.c.password_hash, users.c.disabled_ms)
+    async def _password_row(self, user: str) -> "Row[str, int, int | None] | None":
+        wanted = select(users.c.password_hash, users.c.locked_until_ms, users.c.disabled_ms)
         async with self._database.read_engine.connect() as connection:
             return (await connection.execute(wanted.where(users.c.id == user))).first()
 
-    async def _count_attempt(self, user: str) -> bool:
-        """Count one more attempt, before its password is looked at: many at once are no way around the limit.
-
-        The last one allowed locks the account unless it succeeds, and starts the count again. False where the
-        account is locked.
-        """
-        attempts = users.c.failed_attempts + 1
-        locks = attempts >= self._rules.lockout_attempts
-        now = self._now_ms()
-        counted = update(users).where(users.c.id == user, users.c.locked_until_ms <= now)
+    async def _count_failure(self, user: str) -> None:
+        """One more wrong password; the last one allowed locks the account and starts the count again."""
+        failures = users.c.failed_attempts + 1
+        locks = failures >= self._rules.lockout_attempts
+        until = self._now_ms() + self._rules.lockout_ms
+        counted = update(users).where(users.c.id == user)
         async with self._database.engine.begin() as connection:
-            done = await connection.execute(
+            await connection.execute(
                 counted.values(
-                    failed_attempts=case((locks, 0), else_=attempts),
-                    locked_until_ms=case((locks, now + self._rules.lockout_ms), else_=users.c.locked_until_ms),
+                    failed_attempts=case((locks, 0), else_=failures),
+                    locked_until_ms=case((locks, until), else_=users.c.locked_until_ms),
                 )
             )
-            return bool(done.rowcount)
 
     async def _next_refresh_token(self, connection: AsyncConnection, session: uuid.UUID, generation: int) -> str:
         """A new token that takes the session to `generation`; tokens that are too old go."""

@@ -80,7 +80,7 @@ def test_the_inspector_cannot_apply_it(revoked: Phone) -> None:
         ("POST", "/v1/pull", {}),
         ("POST", "/v1/digests", {"scope": SCOPE}),
         ("POST", "/v1/records/fetch", {"ids": []}),
-        ("GET", f"/v1/records/{uuid.uuid4()}/history", None),
+        ("GET", "/v1/records/0190a5c0-0000-7000-8000-00000000000f/history", None),
         ("GET", "/v1/me", None),
     ],
 )

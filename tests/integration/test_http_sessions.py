@@ -60,6 +60,14 @@ def test_lockout_of_many_at_once(server: HttpServer) -> None:
     assert problem(phones[0].sign_in()) == (403, "account_locked")
 
 
+def test_many_phones_of_one_user(server: HttpServer) -> None:
+    """Many phones of one user that sign in at once are all let in."""
+    phones = [Phone(server, user) for user in [server.new_user()] * 12]
+    with ThreadPoolExecutor(len(phones)) as pool:
+        answers = list(pool.map(lambda phone: phone.sign_in().status_code, phones))
+    assert answers == [201] * 12
+
+
 def test_new_password_ends_sessions(server: HttpServer, phone: Phone) -> None:
     """With a new password everybody who is signed in by the old one is out."""
     server.administer(lambda accounts: accounts.users.set_password(phone.user, "quite another secret"))

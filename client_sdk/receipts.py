@@ -24,7 +24,8 @@ _PAGE = 5_000
 
 
 class Unknown(Exception):
-    """The server lacks a change it had acknowledged; that one and all after it wait to be sent again."""
+    """The server lacks a change it had acknowledged, or judged it otherwise than is known here; that one and all
+    after it wait to be sent again, and get their verdicts."""
 
 
 class Receipts:
@@ -34,6 +35,7 @@ class Receipts:
         self._store = store
         self._connection = connection
         self._sessions = sessions
+        self._doubted = False
 
     async def due(self) -> bool:
         """Whether there are verdicts no receipt speaks of, and a server that gives receipts."""
@@ -49,7 +51,7 @@ class Receipts:
             if text is None:
                 continue
             receipt = self._read(text)
-            self._check(receipt, claim)
+            await self._check(receipt, claim)
             await self._store.run(receipts.keep, KeptReceipt(text, receipt))
             if len(claim.changes) < _PAGE:
                 return receipt
@@ -81,7 +83,18 @@ class Receipts:
         except (jwt.PyJWTError, msgspec.ValidationError, binascii.Error, ValueError) as error:
             raise ReceiptInvalid(f"not signed by the key the server had at first: {error}") from error
 
-    def _check(self, receipt: Receipt, claim: Claim) -> None:
+    async def _check(self, receipt: Receipt, claim: Claim) -> None:
+        wrong = self._difference(receipt, claim)
+        if wrong == "chain" and claim.changes and not self._doubted:
+            # The verdicts here may be outdated: in a store set back to an old copy, after a restore of the server.
+            self._doubted = True
+            await self._store.run(exchanging.reopen_from, claim.changes[0][0])
+            raise Unknown
+        if wrong is not None:
+            raise ReceiptInvalid(f"its `{wrong}` is not that of this device's changes")
+
+    def _difference(self, receipt: Receipt, claim: Claim) -> str | None:
+        """The first claim of the receipt that is not what this device can work out itself."""
         previous = claim.previous.receipt if claim.previous else None
         expected = Receipt(
             device=self._sessions.identity.device,
@@ -91,9 +104,8 @@ class Receipts:
             epoch=claim.epoch or receipt.epoch,
             issued_ms=receipt.issued_ms,
         )
-        for name in Receipt.__struct_fields__:
-            if getattr(receipt, name) != getattr(expected, name):
-                raise ReceiptInvalid(f"its `{name}` is not that of this device's changes")
+        names = Receipt.__struct_fields__
+        return next((name for name in names if getattr(receipt, name) != getattr(expected, name)), None)
 
 
 def _named(changes: list[uuid.UUID], detail: str) -> uuid.UUID:

@@ -1,5 +1,7 @@
 """Receipts: the server's signed word on what it holds, checked against what the device did."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -177,3 +179,20 @@ async def test_after_a_restore_receipts_begin_anew(tmp_path: Path, server: FakeS
         await li.sync()
         assert li.last_receipt is not None
         assert (li.last_receipt.held, li.last_receipt.epoch) == (2, server.state.epoch)
+
+
+async def test_outdated_verdicts_are_asked_for_again(tmp_path: Path, server: FakeServer) -> None:
+    """Where the server judged a change otherwise than is known here, the device learns the verdict that stands."""
+    async with phone(tmp_path, server, "li") as li:
+        server.after.extend([None, None, lost])
+        await li.create(finding())
+        with pytest.raises(Offline):
+            await li.sync()
+    with closing(sqlite3.connect(tmp_path / "li.db")) as db, db:
+        db.execute("UPDATE outbox SET outcome = 'refused'")
+    async with opened(tmp_path / "li.db", server) as li:
+        await li.create(finding())
+        await li.sync()
+        assert [one.outcome for one in await li.verdicts()] == ["applied", "applied"]
+        assert li.last_receipt is not None
+        assert li.last_receipt.held == 2

@@ -21,6 +21,8 @@ from sync.receipts import CHAIN_START, Receipt, chained
 
 ISSUER = "gridwalk"
 _PAGE = 5_000
+_PERHAPS_OUTDATED = ("chain", "epoch")
+"""What differs when the server was restored a moment ago, or this store was set back to an old copy."""
 
 
 class Unknown(Exception):
@@ -85,10 +87,10 @@ class Receipts:
 
     async def _check(self, receipt: Receipt, claim: Claim) -> None:
         wrong = self._difference(receipt, claim)
-        if wrong == "chain" and claim.changes and not self._doubted:
-            # The verdicts here may be outdated: in a store set back to an old copy, after a restore of the server.
+        if wrong in _PERHAPS_OUTDATED and not self._doubted:
             self._doubted = True
-            await self._store.run(exchanging.reopen_from, claim.changes[0][0])
+            if claim.changes:
+                await self._store.run(exchanging.reopen_from, claim.changes[0][0])
             raise Unknown
         if wrong is not None:
             raise ReceiptInvalid(f"its `{wrong}` is not that of this device's changes")

@@ -14,9 +14,10 @@ import structlog
 from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.clock import Milliseconds
+from sync.decision import Submission
 from sync.errors import SyncError
 from sync.messages import Change, PushResponse
-from sync.push import OFFLINE_DAYS, Submission, push
+from sync.push import OFFLINE_DAYS, push
 from sync.storage import Collision, Store
 
 MAX_ATTEMPTS = 5

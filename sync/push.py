@@ -1,56 +1,23 @@
 """Push: decide every change a device sends, exactly once, and log the verdict.
 
-One transaction takes the pushes of many devices (group commit is the caller's). The steps for each change: known
-already? valid? permitted at the time of capture? merged field by field. What is not applied becomes a refusal
-record, what people must settle a conflict record; both are changes of the server and take the same way.
+One transaction takes the pushes of many devices (group commit is the caller's). A change that is known gets the
+verdict it had; a new one is decided (sync.decision).
 """
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
-import msgspec
-
-from field_schemas.access import grants_at
-from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
-from field_schemas.scopes import district_of
-from sync import authority
-from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
-from sync.authority import SERVER, Actor, HeldRoles
-from sync.clock import DAY_MS, Captured, estimate, stamp_at
-from sync.draft import Draft, Workspace
-from sync.errors import Refused, SequenceError, SyncError
-from sync.ids import by_number, derived_id
-from sync.merge import Merged, Write, merge
-from sync.messages import MAX_CHANGE_BYTES, Change, Outcome, PushResponse, Verdict
+from sync.authority import SERVER, HeldRoles
+from sync.clock import DAY_MS
+from sync.decision import MADE_ON_DEVICE, Decision, Rules, Submission, numbered
+from sync.draft import Workspace
+from sync.errors import SequenceError, SyncError
+from sync.ids import by_number
+from sync.messages import Change, PushResponse, Verdict
 from sync.storage import LoggedChange, WriteTransaction
 
-_unpack = msgspec.msgpack.decode
-_pack = msgspec.msgpack.Encoder().encode
-_object = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_json_object = msgspec.json.Decoder(dict[str, Any]).decode
-NOTHING = _pack({})
-MADE_ON_DEVICE = 7
-"""The version of the UUIDs devices make. Others belong to the server, which derives its own from them."""
 OFFLINE_DAYS = 30
 """How long before its receipt a change may have been captured, unless the server is told otherwise."""
-
-
-class Submission(msgspec.Struct, frozen=True):
-    """The changes of one push as received; `as_json` says how their `fields` are encoded."""
-
-    actor: Actor
-    changes: list[Change]
-    received_ms: int
-    as_json: bool = False
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """What changes are judged by beside the grants of their authors."""
-
-    registry: Registry
-    offline_ms: int
 
 
 async def push(
@@ -58,10 +25,8 @@ async def push(
 ) -> list[PushResponse | SyncError]:
     """Decide and write the submissions, in order; one answer each.
 
-    A change captured more than `offline_days` before its receipt is refused.
-
-    An answer that is a SyncError means that nothing of that submission was taken. Raises what the store raises,
-    then nothing at all was taken.
+    A change captured more than `offline_days` before its receipt is refused. An answer that is a SyncError means
+    that nothing of that submission was taken. Raises what the store raises, then nothing at all was taken.
     """
     work = Workspace(tx)
     devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device}, key=by_number)
@@ -96,17 +61,12 @@ async def _answer(
     for change in submission.changes:
         logged = work.logged.get(change.id)
         if logged is None:
-            logged = await _Decision(work, rules, roles, change, submission).log()
+            logged = await Decision(work, rules, roles, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
     if numbered(submission.actor):
         work.sequences[device] = held
     return PushResponse(epoch, submission.received_ms, held, verdicts)
-
-
-def numbered(actor: Actor) -> bool:
-    """Whether changes of `actor` come from a device: numbered, and kept as refusals where they are refused."""
-    return actor.device != SERVER.device
 
 
 def _id_error(work: Workspace, submission: Submission) -> SyncError | None:
@@ -134,241 +94,3 @@ def _sequence_error(work: Workspace, changes: list[Change], held: int) -> Sequen
 
 def _verdict(logged: LoggedChange, seq: int) -> Verdict:
     return Verdict(logged.id, seq, logged.outcome, logged.version, logged.code, logged.detail, logged.attention)
-
-
-class _Decision:
-    """One change on its way to a verdict."""
-
-    def __init__(
-        self, work: Workspace, rules: Rules, roles: HeldRoles, change: Change, submission: Submission
-    ) -> None:
-        self.work = work
-        self.rules = rules
-        self.registry = rules.registry
-        self.roles = roles
-        self.actor = submission.actor
-        self.attends = numbered(submission.actor)
-        self.change = change
-        self.submission = submission
-        self.time = estimate(change.captured, submission.received_ms)
-        self.patch_bytes = NOTHING
-        self.before: dict[str, Any] = {}
-        self.version = 0
-        self.attention: uuid.UUID | None = None
-        self.scopes: tuple[str, ...] = ()
-
-    async def log(self) -> LoggedChange:
-        """Decide, carry out what follows, and log."""
-        code = detail = None
-        try:
-            outcome = await self._decide()
-        except (Refused, FieldError) as error:
-            code, detail = error.code, error.detail
-            outcome = Outcome.REFUSED
-            self.version = 0
-            self.before = {}
-            if self.patch_bytes is NOTHING:
-                self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
-            if self.attends:
-                self.attention = await self._refusal(code, detail)
-        change = self.change
-        logged = LoggedChange(
-            id=change.id,
-            device=self.actor.device,
-            seq=change.seq,
-            user=self.actor.user,
-            type=change.type,
-            record=change.record,
-            district=district_of(self.scopes),
-            base=change.base,
-            version=self.version,
-            stamp=change.stamp,
-            outcome=outcome,
-            code=code,
-            detail=detail,
-            attention=self.attention,
-            captured_ms=self.time.ms,
-            error_ms=self.time.error_ms,
-            received_ms=self.submission.received_ms,
-            deletes=change.delete,
-            fields=self.patch_bytes,
-            before=_pack(self.before) if self.before else NOTHING,
-        )
-        self.work.log(logged)
-        return logged
-
-    async def _decide(self) -> Outcome:
-        change = self.change
-        if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
-            raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
-        if self.actor.revoked:
-            raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
-        if self.time.ms + (self.time.error_ms or 0) < self.submission.received_ms - self.rules.offline_ms:
-            raise Refused("offline_too_long", "captured longer before its receipt than is allowed")
-        spec = self.registry.get(change.type)
-        if change.type_version > spec.version:
-            raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
-        self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
-        patch: dict[str, Any] = _unpack(self.patch_bytes)
-        draft = await self.work.draft(change.record)
-        if draft is None:
-            return await self._create(spec, patch)
-        self.scopes = draft.scopes
-        if draft.type != spec.name:
-            raise Refused("type_mismatch", f"{draft.id} is no {spec.name}")
-        if draft.deleted:
-            raise Refused("record_deleted", f"{spec.name} {draft.id} was deleted at version {draft.version}")
-        if change.delete:
-            return await self._delete(spec, draft)
-        return await self._update(spec, draft, patch)
-
-    def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
-        """The change's fields as the type is declared now."""
-        change, as_json = self.change, self.submission.as_json
-        if change.type_version == spec.version:
-            return change.fields
-        fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
-        return msgspec.json.encode(fields) if as_json else _pack(fields)
-
-    async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
-        change = self.change
-        if change.record.version != MADE_ON_DEVICE and not self.actor.system:
-            raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
-        if change.base or change.delete:
-            raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
-        if missing := spec.required - patch.keys():
-            raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
-        self.scopes = spec.scopes(patch, self.actor.user)
-        roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.time.ms)
-        draft = Draft(change.record, spec.name, self.actor.user)
-        merged = merge(spec, {}, {}, spec.initial_states | patch, await self._write(roles))
-        self._take(draft, merged)
-        return Outcome.APPLIED
-
-    async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
-        roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.time.ms)
-        merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
-        if not spec.scope_fields.isdisjoint(merged.before):
-            scopes = spec.scopes(merged.fields, draft.owner)
-            authority.permit_place(spec, self.roles, scopes, spec.access.write, self.time.ms)
-            self.scopes = scopes
-        await self._settle(spec, draft, merged)
-        self.before = merged.before
-        self._take(draft, merged)
-        if merged.disputed:
-            self.attention = await self._conflict(draft, merged.disputed, patch)
-            return Outcome.CONFLICT
-        return Outcome.MERGED if merged.combined else Outcome.APPLIED
-
-    async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
-        authority.permit_delete(spec, self.roles, draft.scopes, self.time.ms)
-        device = str(self.actor.device)
-        if any(mark.version > self.change.base and mark.device != device for mark in draft.marks.values()):
-            raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
-        self.version = draft.version = await self.work.version()
-        draft.deleted = True
-        self.work.put(draft)
-        return Outcome.APPLIED
-
-    async def _write(self, roles: frozenset[Any]) -> Write:
-        latest = stamp_at(self.submission.received_ms + 1)
-        self.version = await self.work.version()
-        stamp = min(self.change.stamp, latest)
-        # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
-        by_server = self.actor.device == SERVER.device
-        writer = self.change.id if by_server else self.actor.device
-        return Write(stamp, str(writer), self.change.base, self.version, roles)
-
-    def _take(self, draft: Draft, merged: Merged) -> None:
-        draft.fields, draft.marks = merged.fields, merged.marks
-        draft.version = self.version
-        draft.scopes = self.scopes
-        self.work.put(draft)
-
-    async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
-        """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
-        change = None
-        if spec.name == "conflict":
-            if draft.fields["state"] == "resolved" and "resolution" in merged.before:
-                raise Refused("already_set", "the conflict is resolved")
-            change = self._resolution(draft, merged)
-        elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
-            change = await self._refused_change(uuid.UUID(draft.fields["change"]))
-        if change is None:
-            return
-        logged = await self._consequence(msgspec.structs.replace(self.actor, device=SERVER.device), change)
-        if logged.outcome is Outcome.REFUSED:
-            raise Refused(logged.code or "value_invalid", logged.detail or "")
-
-    def _resolution(self, draft: Draft, merged: Merged) -> Change | None:
-        resolution = resolution_of(draft.fields, merged.fields)
-        if not resolution:
-            return None
-        target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
-        return msgspec.structs.replace(
-            target, base=draft.fields["seen_version"], fields=msgspec.Raw(_pack(resolution))
-        )
-
-    async def _refused_change(self, change_id: uuid.UUID) -> Change:
-        refused = (await self.work.tx.changes([change_id]))[change_id]
-        target = self._derived("resolution", refused.type, refused.record)
-        return msgspec.structs.replace(
-            target, base=refused.base, fields=msgspec.Raw(refused.fields), delete=refused.deletes
-        )
-
-    async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
-        history = await self.work.history(draft.id)
-        base = base_values(history, draft.fields, self.change.base, disputed)
-        writers = writers_of(history, draft.marks, disputed)
-        fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
-        return await self._attend("conflict", fields)
-
-    async def _refusal(self, code: str, detail: str) -> uuid.UUID:
-        draft = await self.work.draft(self.change.record)
-        content = _unpack(self.patch_bytes) if code != "change_too_large" else {}
-        scopes = draft.scopes if draft else self.scopes
-        if self.change.type in self.registry:
-            spec = self.registry.get(self.change.type)
-            scopes = scopes or spec.scopes(content, None)
-            content = {name: value for name, value in content.items() if name not in spec.limited_fields}
-        concerned = self._concerned(scopes)
-        fields = refusal_fields(self.change, self.actor.user, concerned, content, code, detail)
-        return await self._attend("refusal", fields)
-
-    def _concerned(self, scopes: tuple[str, ...]) -> list[str]:
-        """Whose supervisors deal with a refusal: the record's, but for an outsider the author's own.
-
-        An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
-        """
-        if not self.roles.over(scopes, self.time.ms):
-            held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
-            scopes = tuple(grant.scope for grant in held)
-        return [scope for scope in scopes if not scope.startswith("person:")]
-
-    async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
-        change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))
-        await self._consequence(SERVER, msgspec.structs.replace(change, fields=msgspec.Raw(_pack(fields))))
-        return change.record
-
-    def _derived(self, purpose: str, record_type: str, record: uuid.UUID) -> Change:
-        now = self.submission.received_ms
-        return Change(
-            id=derived_id(self.change.id, purpose),
-            seq=0,
-            type=record_type,
-            record=record,
-            stamp=stamp_at(now),
-            captured=Captured(now, now, 0),
-        )
-
-    async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
-        submission = Submission(actor, [], self.submission.received_ms)
-        return await _Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
-
-
-def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:
-    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused."""
-    try:
-        return _pack((_json_object if as_json else _object)(raw))
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return _pack({"unreadable": bytes(raw)})

@@ -22,6 +22,7 @@ from field_schemas.access import Grant
 from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER, Actor
 from sync.clock import Captured, stamp_at
+from sync.decision import Submission
 from sync.errors import SyncError
 from sync.history import history
 from sync.ids import derived_id
@@ -38,7 +39,7 @@ from sync.messages import (
     ReceiptResponse,
 )
 from sync.pull import pull
-from sync.push import Submission, push
+from sync.push import push
 from sync.receipts import Receipt, receipt
 from sync.verify import digest, fetch
 

@@ -18,6 +18,7 @@ from client_sdk.wire import Credentials, Me, Refresh, SessionResponse
 from field_schemas.access import Grant
 from field_schemas.registry import Registry
 from sync.authority import Actor
+from sync.decision import Submission
 from sync.errors import SequenceError, SyncError
 from sync.messages import (
     DigestRequest,
@@ -33,7 +34,7 @@ from sync.messages import (
     WireRecord,
 )
 from sync.pull import pull
-from sync.push import Submission, push
+from sync.push import push
 from sync.receipts import receipt
 from sync.storage import Collision
 from sync.verify import digest, fetch

@@ -25,8 +25,9 @@ from field_schemas.access import Grant, Role
 from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER
 from sync.clock import Captured, stamp_at
+from sync.decision import Submission
 from sync.messages import Change, WireRecord
-from sync.push import Submission, push
+from sync.push import push
 from sync.storage import Collision, FeedEntry, FeedPosition
 
 START_MS = 1_790_000_000_000

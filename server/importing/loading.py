@@ -14,10 +14,11 @@ from server.importing.plan import Item
 from server.importing.problems import BadRow, RowProblem, bad_row
 from sync.authority import SERVER
 from sync.clock import Captured, Milliseconds, stamp_at
+from sync.decision import Submission
 from sync.errors import SyncError
 from sync.ids import RandomBytes, uuid7
 from sync.messages import Change, Outcome, Verdict
-from sync.push import Submission, push
+from sync.push import push
 from sync.storage import Collision, Store, StoredRecord, WriteTransaction
 
 BATCH = 1_000

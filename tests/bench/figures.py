@@ -1,6 +1,7 @@
 """Figures, how they are measured, and where they go."""
 
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -62,6 +63,7 @@ def report(figures: list[Figure]) -> None:
             row.baseline,
             f"{row.ratio:.2f}",
         )
-    Console().print(table)
+    # Where no terminal says how wide it is, the table gets the room it needs.
+    Console(width=None if sys.stdout.isatty() else 130).print(table)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))

@@ -17,8 +17,9 @@ from client_sdk.torture.workload import SCOPE
 from field_schemas.access import Grant, Role
 from server.storage.database import open_database
 from sync.authority import Actor
+from sync.decision import Submission
 from sync.messages import Change, PushRequest
-from sync.push import Submission, push
+from sync.push import push
 from tests.postgres import postgres_database
 from tests.unit.builders import REGISTRY, component
 

@@ -11,10 +11,11 @@ from field_schemas.access import Grant, Role
 from field_schemas.registry import load_types
 from sync.authority import Actor
 from sync.clock import Captured, stamp_at
+from sync.decision import Submission
 from sync.memory import MemoryStore
 from sync.messages import Change, PullRequest, PullResponse, PushResponse, Verdict
 from sync.pull import pull
-from sync.push import Submission, push
+from sync.push import push
 
 NOW = 1_790_000_000_000
 STREET = "440304001"

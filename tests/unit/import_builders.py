@@ -17,10 +17,11 @@ from server.importing.problems import BadRow
 from server.importing.run import ImportRequest, Summary, Surroundings, import_file
 from sync.authority import Actor
 from sync.clock import Captured, stamp_at
+from sync.decision import Submission
 from sync.ids import uuid7
 from sync.memory import MemoryStore
 from sync.messages import Change, Outcome
-from sync.push import Submission, push
+from sync.push import push
 from sync.storage import LoggedChange, Store, StoredRecord
 
 START_MS = 1_790_000_000_000

@@ -13,9 +13,10 @@ from field_schemas.access import Role
 from field_schemas.record import Record, type_of
 from field_schemas.registry import load_types
 from sync.clock import Captured
+from sync.decision import Submission
 from sync.messages import Outcome, PullRequest
 from sync.pull import pull
-from sync.push import Submission, push
+from sync.push import push
 from sync.receipts import Receipt
 from tests.docs_pages import DOCS, PAGES
 from tests.unit.builders import GRID, Office, actor, new_id

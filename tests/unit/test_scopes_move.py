@@ -14,9 +14,10 @@ from field_schemas.registry import Registry
 from field_schemas.scopes import OF_OWNER, ScopeRule, in_grid, of_department, of_person
 from field_schemas.types.attention import Conflict, Refusal
 from sync.authority import Actor
+from sync.decision import Submission
 from sync.messages import PullRequest
 from sync.pull import pull
-from sync.push import Submission, push
+from sync.push import push
 from tests.unit.builders import NOW, Office, actor, new_id
 
 ALL = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)

@@ -25,6 +25,8 @@ from field_schemas.workflow import Workflow
 
 NO_ID = uuid.UUID(int=0)
 MAX_COUNTER_STEP = 2**31
+_TOLD = (Policy.REVIEW, Policy.WORKFLOW, Policy.FIRST_WRITER)
+"""Policies that tell people what stands."""
 R = TypeVar("R", bound="Record")
 
 
@@ -142,8 +144,8 @@ class RecordType(Generic[R]):
                 f"record type {self.name!r} is at version {self.version}, its steps are {list(self.steps)}"
             )
         for name, declared in self.fields.items():
-            if declared.policy is Policy.REVIEW and declared.read is not None:
-                raise TypeError(f"{self.name}.{name}: a conflict would show a field that not everyone may read")
+            if declared.policy in _TOLD and declared.read is not None:
+                raise TypeError(f"{self.name}.{name}: a conflict or refusal would show a field not everyone may read")
             if (declared.policy is Policy.WORKFLOW) != (declared.workflow is not None):
                 raise TypeError(f"{self.name}.{name}: policy and table `workflow` go together")
 

@@ -30,6 +30,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
+_FOR_PEOPLE = ("conflict", "refusal")
 MADE_ON_DEVICE = 7
 """The version of the UUIDs devices make. Others belong to the server, which derives its own from them."""
 
@@ -120,19 +121,22 @@ class Decision:
         change = self.change
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
-        if self.actor.revoked:
-            raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
-        if self.time.ms + (self.time.error_ms or 0) < self.submission.received_ms - self.rules.offline_ms:
-            raise Refused("offline_too_long", "captured longer before its receipt than is allowed")
         spec = self.registry.get(change.type)
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
         self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
         patch: dict[str, Any] = _unpack(self.patch_bytes)
+        if self.actor.revoked:
+            raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
+        if self.time.ms < self.submission.received_ms - self.rules.offline_ms:
+            raise Refused("offline_too_long", "captured longer before its receipt than is allowed")
         draft = await self.work.draft(change.record)
         if draft is None:
             return await self._create(spec, patch)
         self.scopes = draft.scopes
+        # First of all, so that an outsider learns nothing else.
+        if not self.roles.over(draft.scopes, self.time.ms):
+            raise Refused("scope_denied", "no grant covers the record")
         if draft.type != spec.name:
             raise Refused("type_mismatch", f"{draft.id} is no {spec.name}")
         if draft.deleted:
@@ -169,7 +173,7 @@ class Decision:
         merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
-            authority.permit_place(spec, self.roles, scopes, spec.access.write, self.time.ms)
+            authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.time.ms)
             self.scopes = scopes
         await self._settle(spec, draft, merged)
         self.before = merged.before
@@ -224,15 +228,25 @@ class Decision:
         if not resolution:
             return None
         target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
-        return msgspec.structs.replace(
-            target, base=draft.fields["seen_version"], fields=msgspec.Raw(_pack(resolution))
-        )
+        return self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
 
     async def _refused_change(self, change_id: uuid.UUID) -> Change:
         refused = (await self.work.tx.changes([change_id]))[change_id]
+        if refused.type in _FOR_PEOPLE:
+            raise Refused("role_denied", f"a {refused.type} is closed by itself, not by another")
         target = self._derived("resolution", refused.type, refused.record)
+        change = self._by_author(target, refused.base, msgspec.Raw(refused.fields))
+        return msgspec.structs.replace(change, delete=refused.deletes)
+
+    def _by_author(self, target: Change, base: int, fields: msgspec.Raw) -> Change:
+        """A consequence that the author of this change makes with it: at the same moment, by the same grants."""
         return msgspec.structs.replace(
-            target, base=refused.base, fields=msgspec.Raw(refused.fields), delete=refused.deletes
+            target,
+            base=base,
+            fields=fields,
+            captured=self.change.captured,
+            stamp=self.change.stamp,
+            type_version=self.registry.get(target.type).version,
         )
 
     async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
@@ -259,10 +273,9 @@ class Decision:
 
         An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
         """
-        if not self.roles.over(scopes, self.time.ms):
-            held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
-            scopes = tuple(grant.scope for grant in held)
-        return [scope for scope in scopes if not scope.startswith("person:")]
+        own = [one for one in scopes if _is_place(one) and self.roles.over((one,), self.time.ms)]
+        held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
+        return own or [grant.scope for grant in held if _is_place(grant.scope)]
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
         change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))
@@ -283,6 +296,11 @@ class Decision:
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
         return await Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
+
+
+def _is_place(scope: str) -> bool:
+    """Whether a scope is an area, department or case, which has supervisors; not a person, not everybody."""
+    return not scope.startswith(("person:", "all:"))
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

@@ -120,7 +120,7 @@ def _first_writer(_field: Field, name: str, old: Any, mark: Mark | None, operand
         return FieldMerge(operand, write.mark())
     if not write.concurrent_with(mark):
         if operand != old:
-            raise Refused("already_set", f"`{name}` is {old!r}")
+            raise Refused("already_set", f"`{name}` has a value")
         return FieldMerge(old, None)
     if write.beats(mark):
         return FieldMerge(old, None, combined=operand != old)

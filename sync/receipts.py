@@ -41,12 +41,14 @@ async def receipt(
 ) -> Receipt:
     """A receipt for `changes`, after those of `previous`.
 
-    Raises SyncError `change_unknown` when the log lacks one of them or has it from somebody else, `receipt_invalid`
-    when `previous` is another device's or of other contents.
+    Raises SyncError `parameter_invalid` when a change is named twice, `change_unknown` when the log lacks one of
+    them or has it from somebody else, `receipt_invalid` when `previous` is another device's or of other contents.
     """
     epoch = await tx.epoch()
     if previous and (previous.device, previous.epoch) != (actor.device, epoch):
         raise SyncError("receipt_invalid", "the receipt to go on from is of another device or other contents")
+    if len(set(changes)) < len(changes):
+        raise SyncError("parameter_invalid", "a change is named twice")
     logged = await tx.changes(changes)
     for change in changes:
         if change not in logged or logged[change].user != actor.user:

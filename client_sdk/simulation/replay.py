@@ -165,7 +165,8 @@ class Replay:
         after.take(change)
         if after.scopes() == model.scopes():
             return True
-        return bool(self._roles(change, _beyond(after.scopes(), change.user)) & model.spec.access.write)
+        access = model.spec.access
+        return bool(self._roles(change, _beyond(after.scopes(), change.user)) & (access.write | access.create))
 
     def _roles(self, change: LoggedChange, scopes: list[str]) -> set[Role]:
         return roles_over(change.user, self._grants[change.user], change.captured_ms, scopes)

@@ -167,7 +167,7 @@ class Outbox:
     def renumber(self, first: int) -> None:
         """Number the changes without a verdict from `first` on, which no other change may have."""
         rows = self._db.execute("SELECT seq, change FROM outbox WHERE outcome IS NULL ORDER BY seq").fetchall()
-        if not rows or rows[0][0] == first:
+        if [seq for seq, _ in rows] == list(range(first, first + len(rows))):
             return
         self._db.execute("DELETE FROM outbox WHERE outcome IS NULL")
         for seq, (_, data) in enumerate(rows, first):

@@ -62,6 +62,9 @@ def restore(file: Path) -> None:
     SQLite only; for PostgreSQL the commands to use are printed. The database that is replaced is kept beside it. The
     contents get a new epoch: every device notices, fetches afresh, and sends again what the backup lacks.
 
+    Accounts come back as they were too: end again the grants, and revoke again the devices, that were ended and
+    revoked since the backup. Who signed in since then signs in again; unsent work stays.
+
     \b
     Example:
       gridwalk restore /backups/gridwalk-2026-08-01.db

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import sync.decision
 import sync.merge
 import sync.push
 from client_sdk.simulation.database import Database, SimulatedTransaction
@@ -78,7 +79,7 @@ def take_the_older(plant: pytest.MonkeyPatch) -> None:
 
 def judge_at_arrival(plant: pytest.MonkeyPatch) -> None:
     """A change is judged by the grants that hold when it arrives."""
-    plant.setattr(sync.push, "estimate", _at_arrival)
+    plant.setattr(sync.decision, "estimate", _at_arrival)
     over = HeldRoles.over
 
     def now(self: HeldRoles, scopes: tuple[str, ...], time_ms: int) -> frozenset[Role]:

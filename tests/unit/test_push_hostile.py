@@ -5,12 +5,14 @@ import uuid
 import msgspec
 import pytest
 
-from field_schemas.access import Role
+from field_schemas.access import Grant, Role
 from sync.authority import SERVER, Actor
+from sync.clock import Captured
 from sync.errors import SyncError
 from sync.ids import derived_id
 from sync.messages import MAX_CHANGE_BYTES, Outcome, PushResponse
-from tests.unit.builders import GRID, Office, actor, component, inspector, new_id, supervisor
+from sync.receipts import receipt
+from tests.unit.builders import GRID, NOW, Office, actor, component, inspector, new_id, supervisor
 
 ELSEWHERE = "440304002001001"
 
@@ -192,3 +194,91 @@ async def test_role_in_a_part_of_the_area(office: Office) -> None:
     closed = await office.read(plain, opened.cursor)
     shown = [msgspec.msgpack.decode(one.records[0].fields).get("contact") for one in (page, opened, closed)]
     assert shown == [None, "13800000000", None]
+
+
+async def test_refusal_that_would_apply_itself(office: Office) -> None:
+    """A refused change of its own refusal cannot be applied, and blocks nobody."""
+    li, sup = inspector("li"), supervisor()
+    trap = office.change(li, "refusal", new_id(), {"state": "applied"})
+    trap = msgspec.structs.replace(trap, record=derived_id(trap.id, "refusal record"))
+    answer = await office.submit(li, trap)
+    assert isinstance(answer, PushResponse)
+    verdict = await office.write(sup, "refusal", trap.record, {"state": "applied"}, base=10**6)
+    assert verdict.code == "role_denied"
+    assert (await office.write(sup, "component", new_id(), component())).outcome is Outcome.APPLIED
+
+
+async def test_resolution_counts_as_of_its_capture(office: Office) -> None:
+    """A supervisor who resolved while the grant held is obeyed, though it has ended when the resolution arrives."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    first, _ = await dispute(office, record, seen)
+    ended = Grant("grid:440304", Role.SUPERVISOR, valid_until=office.now + 1_000)
+    sup = Actor("sup", new_id(), (ended,))
+    choice = {"resolution": {"condition": "damaged"}, "state": "resolved"}
+    change = office.change(sup, "conflict", first, choice, base=10**6)
+    office.now += 60_000
+    answer = await office.submit(sup, change)
+    assert isinstance(answer, PushResponse)
+    assert answer.verdicts[0].outcome is Outcome.APPLIED
+    assert (await office.fields(record))["condition"] == "damaged"
+
+
+async def test_wrong_area_is_told_to_the_own_supervisor(office: Office) -> None:
+    """A finding placed in a foreign street by mistake is dealt with at home."""
+    fields = {"grid": ELSEWHERE, "kind": "0102", "text": "x"}
+    verdict = await office.write(inspector("li"), "finding", new_id(), fields)
+    home = await office.read(supervisor("home", "grid:440304001"))
+    away = await office.read(supervisor("away", "grid:440304002"))
+    assert verdict.attention in {one.id for one in home.records}
+    assert verdict.attention not in {one.id for one in away.records}
+
+
+async def test_nobody_is_addressed_at_will(office: Office) -> None:
+    """A device cannot put something on everybody's list."""
+    forged = {"record_type": "x", "record": str(new_id()), "concerns": ["all:", "person:chen"], "state": "open"}
+    verdict = await office.write(inspector("li"), "conflict", new_id(), forged)
+    stranger = await office.read(actor("chen", ("grid:440309", Role.SUPERVISOR)))
+    assert verdict.outcome is Outcome.REFUSED
+    assert stranger.records == []
+
+
+@pytest.mark.parametrize(
+    "claimed", [Captured(NOW, None, None), Captured(NOW, NOW - 1, None), Captured(NOW, NOW, 0, 2**52)]
+)
+async def test_offline_limit_holds_whatever_is_claimed(office: Office, claimed: Captured) -> None:
+    """A change that is too old is too old after a reboot, without a contact, and with any claimed error."""
+    change = office.change(inspector("li"), "component", new_id(), component(), captured=claimed)
+    office.now += 199 * 86_400_000
+    answer = await office.submit(inspector("li"), change)
+    assert isinstance(answer, PushResponse)
+    assert answer.verdicts[0].code == "offline_too_long"
+
+
+async def test_own_note_can_be_placed_anew(office: Office) -> None:
+    """An author may correct the place of an own note within the granted area."""
+    li, note = inspector("li"), new_id()
+    made_note = await office.write(li, "note", note, {"grid": GRID, "text": "x"})
+    moved = await office.write(li, "note", note, {"grid": "440304001002001"}, base=made_note.version)
+    assert moved.outcome is Outcome.APPLIED
+    away = await office.write(li, "note", note, {"grid": ELSEWHERE}, base=moved.version)
+    assert away.code == "scope_denied"
+
+
+async def test_change_named_twice_in_a_receipt(office: Office) -> None:
+    """A receipt does not count a change twice."""
+    li = inspector("li")
+    change = office.change(li, "component", new_id(), component())
+    await office.submit(li, change)
+    async with office.store.reading() as tx:
+        with pytest.raises(SyncError) as caught:
+            await receipt(tx, li, None, [change.id] * 2, office.now)
+    assert caught.value.code == "parameter_invalid"
+
+
+async def test_outsider_does_not_learn_what_is_gone(office: Office) -> None:
+    """That a record was deleted, or what it is, is told to nobody who has no grant over it."""
+    record, seen = await made(office, inspector("li"))
+    await office.write(supervisor(), "component", record, {}, base=seen, delete=True)
+    outsider = inspector("wu", "grid:440304002")
+    codes = {(await office.write(outsider, kind, record, {}, base=seen)).code for kind in ("component", "note")}
+    assert codes == {"scope_denied"}

@@ -269,6 +269,21 @@ async def test_changes_are_renumbered_as_the_server_expects(tmp_path: Path, serv
         assert server.state.sequences[li.id] == held + 2 + (held == 0)
 
 
+async def test_a_hole_in_the_own_numbers_is_closed(tmp_path: Path, server: FakeServer) -> None:
+    """After the numbers jumped and the server was replaced, everything is sent again without a hole."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding("一"))
+        await li.sync()
+        server.count_from(li.id, 7)
+        await li.create(finding("二"))
+        await li.sync()
+        server.count_from(li.id, 0)
+        await li.create(finding("三"))
+        await li.sync()
+        assert await li.pending() == []
+        assert server.state.sequences[li.id] == 3
+
+
 async def test_a_wrong_clock_is_set_right(tmp_path: Path, server: FakeServer) -> None:
     """A device whose clock is a year off signs in at the second try, and its captures are trusted."""
     async with opened(tmp_path / "li.db", server, clocks=server.time.clocks(wrong_by_ms=-31_536_000_000)) as li:

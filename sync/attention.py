@@ -83,14 +83,14 @@ def refusal_fields(
 
 
 def resolution_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The values a conflict's resolution sets, empty while it stays open or lets the standing values be.
+    """The values a conflict's resolution sets, empty while it stays open or names none.
 
-    Raises Refused when it names fields that were not in conflict.
+    A value that stands is set too where it is named: if it has changed since, that is a new conflict. Raises
+    Refused when it names fields that were not in conflict.
     """
     if after.get("state") != "resolved" or before.get("state") == "resolved":
         return {}
     resolution: dict[str, Any] = after.get("resolution") or {}
-    standing = {row["field"]: row["standing"] for row in after["differences"]}
-    if foreign := resolution.keys() - standing.keys():
+    if foreign := resolution.keys() - {row["field"] for row in after["differences"]}:
         raise Refused("field_unknown", f"not in conflict: {', '.join(sorted(foreign))}")
-    return {name: value for name, value in resolution.items() if value != standing[name]}
+    return resolution

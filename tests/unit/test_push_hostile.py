@@ -282,3 +282,21 @@ async def test_outsider_does_not_learn_what_is_gone(office: Office) -> None:
     outsider = inspector("wu", "grid:440304002")
     codes = {(await office.write(outsider, kind, record, {}, base=seen)).code for kind in ("component", "note")}
     assert codes == {"scope_denied"}
+
+
+async def test_choice_of_a_value_that_stood(office: Office) -> None:
+    """Who chooses the standing value, which has changed meanwhile, is not passed over: a new conflict asks again."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    first, _ = await dispute(office, record, seen)
+    at = (await office.read(supervisor("watch"))).records
+    version = next(one.version for one in at if one.id == record)
+    await office.write(inspector("d"), "component", record, {"condition": "unknown"}, base=version)
+    choice = {"resolution": {"condition": "worn"}, "state": "resolved"}
+    await office.write(supervisor("one"), "conflict", first, choice, base=10**6)
+    page = await office.read(supervisor("watch"))
+    offered = [
+        msgspec.msgpack.decode(one.fields)["differences"][0]["offered"]
+        for one in page.records
+        if one.type == "conflict" and msgspec.msgpack.decode(one.fields)["state"] == "open"
+    ]
+    assert "worn" in offered

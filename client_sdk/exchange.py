@@ -14,6 +14,7 @@ from client_sdk.store.meta import Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from client_sdk.verification import TooDifferent, Verification
 from field_schemas.registry import Registry
+from sync.authority import authority_tag
 from sync.clock import DAY_MS, HybridClock, Milliseconds, TrustedClock
 from sync.messages import MAX_PAGE, Change, Outcome, PullRequest, PullResponse, PushRequest, PushResponse
 from sync.receipts import Receipt
@@ -180,14 +181,19 @@ class Exchange:
             if before.epoch not in (None, page.epoch):
                 await self._store.run(exchanging.start_over, None)
                 raise _Restarted
+            await self._know_grants(page)
             self._stamps.observe(page.stamp)
             pulled = await self._store.run(exchanging.take_page, page, self._clock.anchor, self._stamps.last)
             self._pulled += pulled.received
             self._forgotten += pulled.forgotten
             self._tell(Progress("pull", self._pulled))
             more = page.more
-            if before.scopes and set(before.scopes) != set(page.scopes):
-                await self._sessions.take_grants(await self._connection.me())
+
+    async def _know_grants(self, page: PullResponse) -> None:
+        """Fetch the user's grants when the server goes by others than this device knows."""
+        account = self._sessions.account
+        if account is not None and authority_tag(account.grants, page.server_ms) != page.authority:
+            await self._sessions.take_grants(await self._connection.me())
 
     async def _page(self) -> PullResponse:
         progressed = await self._store.run(_progressed)

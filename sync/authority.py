@@ -8,6 +8,7 @@ import msgspec
 
 from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
+from sync.cursor import tag_of
 from sync.errors import Refused
 from sync.merge import denied_fields
 
@@ -48,6 +49,11 @@ class HeldRoles:
             roles = roles_in(with_implied(held, self._actor.user), scopes)
             self._known[held, scopes] = roles
         return roles
+
+
+def authority_tag(grants: Iterable[Grant], time_ms: int) -> str:
+    """A short text by which two sides see whether they know the same grants as holding at `time_ms`."""
+    return tag_of(f"{one.role} {one.scope} {one.valid_until}" for one in grants_at(grants, time_ms))
 
 
 SERVER = Actor(SERVER_USER, SERVER_DEVICE, system=True)

@@ -112,7 +112,7 @@ class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of records in any order; ask again with `cursor` while `more`.
 
     `forget` are records that left the reader's scopes. `scopes` are all scopes the reader now receives: records
-    that lie in none of them are to be dropped.
+    that lie in none of them are to be dropped. `authority` differs when the reader's grants do (sync.authority).
     """
 
     epoch: uuid.UUID
@@ -123,6 +123,7 @@ class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     scopes: list[str]
     records: list[WireRecord]
     forget: list[uuid.UUID] = []
+    authority: str = ""
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

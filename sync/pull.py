@@ -8,7 +8,7 @@ import msgspec
 from field_schemas.access import Grant
 from field_schemas.registry import Registry
 from field_schemas.scopes import covers, feed_key
-from sync.authority import Actor
+from sync.authority import Actor, authority_tag
 from sync.clock import stamp_at
 from sync.cursor import Cursor, ViewCursor, tag_of
 from sync.errors import SyncError
@@ -52,6 +52,7 @@ async def pull(
         scopes=sorted(views),
         records=list(page.records.values()),
         forget=sorted(page.forget - page.records.keys()),
+        authority=authority_tag(reader.grants, now_ms),
     )
 
 

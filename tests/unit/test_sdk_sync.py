@@ -128,6 +128,7 @@ async def test_a_refused_change_goes_back_to_what_stands(tmp_path: Path, server:
         (item,) = await li.needs_attention("zh")
         assert (item.kind, item.reason, item.title) == ("refusal", "您的角色不能进行此操作", "部件")
         server.add_user("li", Grant(STREET, Role.INSPECTOR))
+        await li.sync()
         (refusal,) = await li.refusals()
         await li.resend(refusal, condition="worn")
         await li.sync()
@@ -215,6 +216,21 @@ async def test_an_ended_grant_empties_its_area(tmp_path: Path, server: FakeServe
         assert [grant.scope for grant in li.grants] == [STREET]
         with pytest.raises(NotAllowed, match="scope_denied"):
             await li.create(component(grid="440304002001001"))
+
+
+async def test_a_new_role_in_the_same_area_is_known(tmp_path: Path, server: FakeServer) -> None:
+    """A role gained in an area the device has already holds for local work after the next sync."""
+    async with phone(tmp_path, server, "chen") as chen, phone(tmp_path, server, "li") as li:
+        made = await chen.create(finding())
+        await chen.sync()
+        await li.sync()
+        with pytest.raises(NotAllowed):
+            await li.update(made, state="accepted")
+        server.add_user("li", Grant(STREET, Role.INSPECTOR), Grant(STREET, Role.SUPERVISOR))
+        await li.sync()
+        seen = await li.get(Finding, made.id)
+        assert seen is not None
+        assert (await li.update(seen, state="accepted")).state == "accepted"
 
 
 async def test_a_deleted_record_vanishes(tmp_path: Path, server: FakeServer) -> None:

@@ -20,7 +20,7 @@ from field_schemas.access import Access, Role
 from field_schemas.labels import Label
 from field_schemas.places import Area, Position
 from field_schemas.policies import Policy, SetOperand
-from field_schemas.scopes import OF_OWNER, ScopeRule, scopes_of
+from field_schemas.scopes import ScopeRule, scopes_of
 from field_schemas.workflow import Workflow
 
 NO_ID = uuid.UUID(int=0)
@@ -120,7 +120,6 @@ class RecordType(Generic[R]):
             operand = _operand_type(declared.policy, hints[info.name])
             operands.append((info.name, operand | msgspec.UnsetType, msgspec.UNSET))
         self.scope_fields = frozenset(rule.field for rule in scopes if rule.field)
-        self.has_owner_scope = OF_OWNER in scopes
         self.initial_states = {
             name: self.defaults[name] for name, f in self.fields.items() if f.policy is Policy.WORKFLOW
         }

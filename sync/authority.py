@@ -63,22 +63,23 @@ def permit_create(
     spec: RecordType[Any], roles: HeldRoles, fields: Mapping[str, Any], scopes: tuple[str, ...], time_ms: int
 ) -> frozenset[Role]:
     """The roles by which a record with these fields, which will lie in `scopes`, may be created. Raises Refused."""
-    permit_place(spec, roles, scopes, spec.access.create, time_ms)
-    held = roles.over(_beyond_oneself(scopes, roles.user), time_ms)
+    held = permit_place(spec, roles, scopes, spec.access.create, time_ms)
     _check_fields(spec, held, fields)
     return held
 
 
 def permit_place(
     spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ...], allowed: frozenset[Role], time_ms: int
-) -> None:
-    """Check that a record may be put into `scopes` by roles among `allowed`. Raises Refused.
+) -> frozenset[Role]:
+    """The roles by which a record may be put into `scopes`, one of `allowed` among them. Raises Refused.
 
     That a record concerns its author gives no right by itself: it must also lie where the author has a grant.
     """
     if not scopes:
         raise Refused("no_scope", f"{spec.name}: {', '.join(sorted(spec.scope_fields))} is empty")
-    _check_roles(spec, roles.over(_beyond_oneself(scopes, roles.user), time_ms), allowed)
+    held = roles.over(_beyond_oneself(scopes, roles.user), time_ms)
+    _check_roles(spec, held, allowed)
+    return held
 
 
 def permit_update(

@@ -231,7 +231,7 @@ class Decision:
         return self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
 
     async def _refused_change(self, change_id: uuid.UUID) -> Change:
-        refused = (await self.work.tx.changes([change_id]))[change_id]
+        refused = await self.work.change(change_id)
         if refused.type in _FOR_PEOPLE:
             raise Refused("role_denied", f"a {refused.type} is closed by itself, not by another")
         target = self._derived("resolution", refused.type, refused.record)

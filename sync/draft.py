@@ -115,6 +115,11 @@ class Workspace:
         self.logged[change.id] = change
         self._new_log.append(change)
 
+    async def change(self, change_id: uuid.UUID) -> LoggedChange:
+        """A change that is in the log, stored or decided here."""
+        known = self.logged.get(change_id)
+        return known or (await self.tx.changes([change_id]))[change_id]
+
     async def history(self, record_id: uuid.UUID) -> list[LoggedChange]:
         """The changes of a record, stored and decided here, oldest first."""
         stored = await self.tx.history(record_id)

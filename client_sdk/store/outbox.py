@@ -65,10 +65,6 @@ class Outbox:
             ),
         )
 
-    def has(self, change: uuid.UUID) -> bool:
-        """Whether the change is here."""
-        return self._db.execute("SELECT 1 FROM outbox WHERE id = ?", (change.bytes,)).fetchone() is not None
-
     def pending_count(self) -> int:
         """How many changes have no verdict yet."""
         return int(self._db.execute("SELECT count(*) FROM outbox WHERE outcome IS NULL").fetchone()[0])

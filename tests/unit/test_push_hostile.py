@@ -208,6 +208,17 @@ async def test_refusal_that_would_apply_itself(office: Office) -> None:
     assert (await office.write(sup, "component", new_id(), component())).outcome is Outcome.APPLIED
 
 
+async def test_refusal_applied_in_the_push_that_made_it(office: Office) -> None:
+    """A refusal may be applied in the same push as the change it is about, and is judged like any other."""
+    sup = supervisor()
+    record, seen = await made(office, inspector("li"))
+    bad = office.change(sup, "component", record, {"colour": "red"}, base=seen)
+    closing = office.change(sup, "refusal", derived_id(bad.id, "refusal record"), {"state": "applied"})
+    answer = await office.submit(sup, bad, closing)
+    assert isinstance(answer, PushResponse)
+    assert [verdict.code for verdict in answer.verdicts] == ["field_unknown", "field_unknown"]
+
+
 async def test_resolution_counts_as_of_its_capture(office: Office) -> None:
     """A supervisor who resolved while the grant held is obeyed, though it has ended when the resolution arrives."""
     record, seen = await made(office, inspector("li"), condition="good")

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import Invalid, NotAllowed, Offline, Rejected, UnsentWork
-from client_sdk.reports import Progress, SyncState
+from client_sdk.errors import Invalid, NotAllowed, Offline
+from client_sdk.reports import Progress
 from field_schemas.access import Grant, Role
 from field_schemas.policies import SetOperand
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.messages import Outcome
-from tests.fake_server import TOKEN_MS, FakeServer, lost
+from tests.fake_server import FakeServer, lost
 from tests.phones import NEXT_STREET, STREET, city, component, finding, opened, phone
 
 
@@ -300,51 +300,6 @@ async def test_a_hole_in_the_own_numbers_is_closed(tmp_path: Path, server: FakeS
         assert server.state.sequences[li.id] == 3
 
 
-async def test_a_wrong_clock_is_set_right(tmp_path: Path, server: FakeServer) -> None:
-    """A device whose clock is a year off signs in at the second try, and its captures are trusted."""
-    async with opened(tmp_path / "li.db", server, clocks=server.time.clocks(wrong_by_ms=-31_536_000_000)) as li:
-        await li.sign_in("li", "secret")
-        await li.create(finding())
-        await li.sync()
-        (change,) = [one for one in server.state.log.values() if one.seq]
-        assert abs(change.captured_ms - server.time.ms) <= (change.error_ms or 0)
-        assert server.requests[:2] == ["POST /v1/sessions", "POST /v1/sessions"]
-
-
-async def test_tokens_refresh_by_themselves(tmp_path: Path, server: FakeServer) -> None:
-    """Hours later the device syncs without asking anybody; one refresh does."""
-    async with phone(tmp_path, server, "li") as li:
-        server.time.ms += 10 * TOKEN_MS
-        await li.sync()
-        assert server.requests.count("POST /v1/sessions/refresh") == 1
-
-
-async def test_an_expired_token_is_refreshed_when_the_server_says_so(tmp_path: Path, server: FakeServer) -> None:
-    """A token that ends before the device thinks so is renewed, and the request repeated."""
-    async with phone(tmp_path, server, "li") as li:
-        server.sessions[0].expires_ms = server.time.ms
-        await li.create(finding())
-        assert (await li.sync()).pushed == 1
-
-
-async def test_a_store_belongs_to_one_user(tmp_path: Path, server: FakeServer) -> None:
-    """Another user cannot sign in over unsent work; after a sync they can, and find an empty store."""
-    async with opened(tmp_path / "phone.db", server) as device:
-        await device.sign_in("li", "secret")
-        first = device.id
-        await device.create(finding())
-        with pytest.raises(UnsentWork):
-            await device.sign_in("wang", "secret")
-        assert device.user == "li"
-        await device.sync()
-        await device.sign_in("wang", "secret")
-        assert (device.user, await device.find(Finding), await device.verdicts()) == ("wang", [], [])
-        assert device.id != first
-        await device.create(finding())
-        await device.sync()
-        assert len(await device.find(Finding)) == 2
-
-
 async def test_everything_is_there_after_reopening(tmp_path: Path, server: FakeServer) -> None:
     """Identity, session, records and unsent work survive closing and opening."""
     async with phone(tmp_path, server, "li") as li:
@@ -354,18 +309,6 @@ async def test_everything_is_there_after_reopening(tmp_path: Path, server: FakeS
         assert (li.id, li.user, len(await li.pending())) == (device_id, "li", 1)
         await li.sync()
         assert made.id in server.state.records
-
-
-async def test_signing_out_keeps_the_work(tmp_path: Path, server: FakeServer) -> None:
-    """After signing out nothing can be sent, but local work goes on, and the next sign-in sends it."""
-    async with phone(tmp_path, server, "li") as li:
-        await li.sign_out()
-        await li.create(finding())
-        with pytest.raises(Rejected, match="token_missing"):
-            await li.sync()
-        assert li.status.state is SyncState.FAILED
-        await li.sign_in("li", "secret")
-        assert (await li.sync()).pushed == 1
 
 
 async def test_rules_are_checked_before_anything_is_stored(tmp_path: Path, server: FakeServer) -> None:

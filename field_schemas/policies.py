@@ -33,6 +33,10 @@ class Policy(enum.StrEnum):
     """Different concurrent values become a conflict for a person."""
 
 
+COMPOSED = frozenset({Policy.SERVER_ONLY, Policy.SET, Policy.APPEND, Policy.WORKFLOW})
+"""Policies under which a field's first value is not simply the first operand, or is not everyone's to give."""
+
+
 class SetOperand(msgspec.Struct, Generic[T], forbid_unknown_fields=True, omit_defaults=True):
     """What a change carries for a `set` field: elements to add and to remove."""
 

@@ -19,7 +19,7 @@ import msgspec
 from field_schemas.access import Access, Role
 from field_schemas.labels import Label
 from field_schemas.places import Area, Position
-from field_schemas.policies import Policy, SetOperand
+from field_schemas.policies import COMPOSED, Policy, SetOperand
 from field_schemas.scopes import ScopeRule, scopes_of
 from field_schemas.workflow import Workflow
 
@@ -123,6 +123,7 @@ class RecordType(Generic[R]):
         self.initial_states = {
             name: self.defaults[name] for name, f in self.fields.items() if f.policy is Policy.WORKFLOW
         }
+        self.composed_fields = frozenset(name for name, f in self.fields.items() if f.policy in COMPOSED)
         self._check_declaration()
         self.patch_type = msgspec.defstruct(
             f"{cls.__name__}Patch", operands, kw_only=True, forbid_unknown_fields=True, omit_defaults=True

@@ -4,6 +4,7 @@ A scope is text `kind:key`. Kinds: `grid` (a prefix of the unit-grid code: distr
 grid 15 digits), `person` (a user id), `dept` (a department code), `case` (a case id), `all` (everybody).
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import msgspec
 DISTRICT_DIGITS = 6
 STREET_DIGITS = 9
 EVERYBODY = "all:"
+_REMEMBERED = 10_000
+"""Records of one grid and author share their scopes: what follows from them is worked out once."""
 
 
 class ScopeRule(msgspec.Struct, frozen=True):
@@ -80,7 +83,14 @@ def feed_key(scope: str) -> str:
     return scope
 
 
-def district_of(scopes: Iterable[str]) -> str:
+@functools.lru_cache(_REMEMBERED)
+def feeds_of(scopes: tuple[str, ...]) -> frozenset[str]:
+    """The feeds that carry a record lying in `scopes`."""
+    return frozenset(map(feed_key, scopes))
+
+
+@functools.lru_cache(_REMEMBERED)
+def district_of(scopes: tuple[str, ...]) -> str:
     """The six-digit district of the first grid scope, "" where there is none."""
     for scope in scopes:
         if scope.startswith("grid:"):

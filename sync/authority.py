@@ -1,6 +1,7 @@
 """Who may make a change: judged by the grants that held when it was captured. Pure."""
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,18 +38,23 @@ class HeldRoles:
     def __init__(self, actor: Actor) -> None:
         self.user = actor.user
         self._actor = actor
-        self._known: dict[tuple[tuple[Grant, ...], tuple[str, ...]], frozenset[Role]] = {}
+        self._turns = sorted({grant.valid_from for grant in actor.grants}.union(_ends(actor.grants)))
+        self._known: dict[tuple[int, tuple[str, ...]], frozenset[Role]] = {}
 
     def over(self, scopes: tuple[str, ...], time_ms: int) -> frozenset[Role]:
         """The roles held at `time_ms` over what lies in `scopes`."""
         if self._actor.system:
             return _SYSTEM
-        held = grants_at(self._actor.grants, time_ms)
-        roles = self._known.get((held, scopes))
+        span = bisect_right(self._turns, time_ms)
+        roles = self._known.get((span, scopes))
         if roles is None:
-            roles = roles_in(with_implied(held, self._actor.user), scopes)
-            self._known[held, scopes] = roles
+            held = grants_at(self._actor.grants, time_ms)
+            roles = self._known[span, scopes] = roles_in(with_implied(held, self._actor.user), scopes)
         return roles
+
+
+def _ends(grants: Iterable[Grant]) -> Iterable[int]:
+    return (grant.valid_until for grant in grants if grant.valid_until is not None)
 
 
 def authority_tag(grants: Iterable[Grant], time_ms: int) -> str:
@@ -101,7 +107,10 @@ def permit_delete(spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ..
 
 def _beyond_oneself(scopes: tuple[str, ...], user: str) -> tuple[str, ...]:
     """The scopes that are not the author's own; all of them where there are no others."""
-    return tuple(scope for scope in scopes if scope != f"person:{user}") or scopes
+    own = f"person:{user}"
+    if own not in scopes:
+        return scopes
+    return tuple([scope for scope in scopes if scope != own]) or scopes
 
 
 def _check_roles(spec: RecordType[Any], held: frozenset[Role], allowed: frozenset[Role]) -> None:

@@ -20,8 +20,8 @@ from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
-from sync.ids import derived_id
-from sync.merge import Merged, Write, merge
+from sync.ids import derived_id, made_on_device
+from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 from sync.storage import LoggedChange
 
@@ -31,8 +31,6 @@ _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
 _FOR_PEOPLE = ("conflict", "refusal")
-MADE_ON_DEVICE = 7
-"""The version of the UUIDs devices make. Others belong to the server, which derives its own from them."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -155,7 +153,7 @@ class Decision:
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
-        if change.record.version != MADE_ON_DEVICE and not self.actor.system:
+        if not made_on_device(change.record) and not self.actor.system:
             raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
         if change.base or change.delete:
             raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
@@ -164,7 +162,7 @@ class Decision:
         self.scopes = spec.scopes(patch, self.actor.user)
         roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.time.ms)
         draft = Draft(change.record, spec.name, self.actor.user)
-        merged = merge(spec, {}, {}, spec.initial_states | patch, await self._write(roles))
+        merged = create(spec, spec.initial_states | patch, await self._write(roles))
         self._take(draft, merged)
         return Outcome.APPLIED
 

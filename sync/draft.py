@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from field_schemas.scopes import district_of, feed_key
+from field_schemas.scopes import district_of, feeds_of
 from sync.ids import by_number
 from sync.merge import Mark
 from sync.storage import FeedRow, LoggedChange, StoredRecord, WriteBatch, WriteTransaction
@@ -133,10 +133,10 @@ class Workspace:
         for draft in self._dirty.values():
             stored = draft.to_stored(self.tx.tx)
             records.append(stored)
-            now = {feed_key(scope) for scope in stored.scopes}
+            now = feeds_of(stored.scopes)
             if draft.stored is not None:
                 old = draft.stored
-                was = {feed_key(scope) for scope in old.scopes}
+                was = feeds_of(old.scopes)
                 removed += [FeedRow(key, old.tx, old.version, old.id, False) for key in sorted(was)]
                 added += [FeedRow(key, stored.tx, stored.version, stored.id, True) for key in sorted(was - now)]
             added += [FeedRow(key, stored.tx, stored.version, stored.id, False) for key in sorted(now)]

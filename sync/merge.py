@@ -83,16 +83,15 @@ def merge(
 ) -> Merged:
     """Merge `patch` (field to operand, validated) into a record of type `spec` with these `fields`.
 
-    The mark under CREATION stands for every field that has none of its own; a record without it is being made.
+    The mark under CREATION, which every record has, stands for every field that has none of its own.
     All inputs stay untouched. Raises Refused when a policy does not allow the write; then nothing of it applies.
     """
-    creation = marks.get(CREATION)
-    defaults = spec.defaults if creation else {}
+    creation = marks[CREATION]
     result = Merged(dict(fields), dict(marks), {}, False, [])
     for name, operand in patch.items():
         declared = spec.fields[name]
         mark = marks.get(name) or (creation if name in fields else None)
-        old = fields.get(name, defaults.get(name))
+        old = fields.get(name, spec.defaults.get(name))
         merged = _MERGE[declared.policy](declared, name, old, mark, operand, write)
         result.combined |= merged.combined
         if merged.disputed:
@@ -102,10 +101,24 @@ def merge(
         if merged.value != old:
             result.before[name] = old
             result.fields[name] = merged.value
-    if creation is None:
-        result.marks = {name: mark for name, mark in result.marks.items() if mark.parts}
-        result.marks[CREATION] = write.mark()
     return result
+
+
+def create(spec: RecordType[Any], patch: Mapping[str, Any], write: Write) -> Merged:
+    """The record of type `spec` that a creation with `patch` (field to operand, validated) makes.
+
+    Raises Refused when a policy does not allow the write.
+    """
+    fields = {name: operand for name, operand in patch.items() if operand is not None}
+    marks: dict[str, Mark] = {}
+    for name in spec.composed_fields & fields.keys():
+        declared = spec.fields[name]
+        merged = _MERGE[declared.policy](declared, name, None, None, fields[name], write)
+        fields[name] = merged.value
+        if merged.mark is not None and merged.mark.parts:
+            marks[name] = merged.mark
+    marks[CREATION] = write.mark()
+    return Merged(fields, marks, {}, False, [])
 
 
 def _last_writer(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:

@@ -9,10 +9,10 @@ import uuid
 from field_schemas.registry import Registry
 from sync.authority import SERVER, HeldRoles
 from sync.clock import DAY_MS
-from sync.decision import MADE_ON_DEVICE, Decision, Rules, Submission, numbered
+from sync.decision import Decision, Rules, Submission, numbered
 from sync.draft import Workspace
 from sync.errors import SequenceError, SyncError
-from sync.ids import by_number
+from sync.ids import by_number, made_on_device
 from sync.messages import Change, PushResponse, Verdict
 from sync.storage import LoggedChange, WriteTransaction
 
@@ -71,7 +71,7 @@ async def _answer(
 
 def _id_error(work: Workspace, submission: Submission) -> SyncError | None:
     for change in submission.changes:
-        if change.id.version != MADE_ON_DEVICE:
+        if not made_on_device(change.id):
             return SyncError("id_invalid", f"change {change.id} is not a UUIDv7")
         logged = work.logged.get(change.id)
         if logged is not None and logged.user != submission.actor.user:

@@ -10,7 +10,7 @@ from field_schemas.access import Role
 from field_schemas.policies import Policy
 from field_schemas.record import RecordType
 from sync.errors import Refused
-from sync.merge import CREATION, Mark, Write, merge
+from sync.merge import CREATION, Mark, Write, create, merge
 from sync.messages import MAX_INTEGER, Change
 
 _ANY_ROLE = frozenset(Role) - {Role.SYSTEM}
@@ -33,7 +33,7 @@ def apply(
 ) -> dict[str, Any]:
     """`fields` (None: no record yet) after an own write of `patch`. Raises Refused as the server would."""
     if fields is None:
-        return merge(spec, {}, {}, patch, write).fields
+        return create(spec, patch, write).fields
     return merge(spec, fields, _marks(spec, fields, patch), patch, write).fields
 
 

@@ -227,6 +227,8 @@ class RecordType(Generic[R]):
 
     def readable_fields(self, roles: Iterable[Role]) -> frozenset[str] | None:
         """Which fields `roles` may read; None means all of them."""
+        if not self.limited_fields:
+            return None
         held = frozenset(roles)
         hidden = frozenset(name for name in self.limited_fields if not held & (self.fields[name].read or frozenset()))
         if not hidden or Role.SYSTEM in held:

@@ -21,16 +21,13 @@ async def history(
     """
     record = (await tx.records([record_id])).get(record_id)
     sight = Sight(registry, reader, now_ms)
-    spec = sight.type_seen(record.type, record.scopes) if record else None
-    if record is None or spec is None:
+    lens = sight.lens(record.type, record.scopes) if record else None
+    if lens is None:
         raise SyncError("record_unknown", f"there is no record {record_id}")
-    roles = sight.roles_over(record.scopes)
-    changes = [change for change in await tx.history(record_id) if change.type == spec.name]
-    entries = [
-        _entry(change, Sight.masked(spec, change.fields, roles), Sight.masked(spec, change.before, roles))
-        for change in changes
-    ]
-    return HistoryResponse(record_id, spec.name, entries)
+    name = lens.spec.name
+    changes = [change for change in await tx.history(record_id) if change.type == name]
+    entries = [_entry(change, lens.masked(change.fields), lens.masked(change.before)) for change in changes]
+    return HistoryResponse(record_id, name, entries)
 
 
 def _entry(change: LoggedChange, fields: bytes, before: bytes) -> HistoryEntry:

@@ -21,7 +21,7 @@ def uuid7(time_ms: int, random_bytes: RandomBytes) -> uuid.UUID:
 
 
 def made_on_device(made: uuid.UUID) -> bool:
-    """Whether this is a UUIDv7, as devices make them. Others belong to the server, which derives its own from them."""
+    """Whether this is a UUIDv7, as devices make them; the server derives its own, of other kinds, from theirs."""
     # Asking for `version` and `variant` runs Python code, each several times the work of this.
     return made.int >> 76 & 0xF == _VERSION and made.int >> 62 & 0x3 == _VARIANT
 

@@ -102,7 +102,7 @@ class MemoryTransaction:
     async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
         rows = self.state.feeds.get(key, {})
         positions = sorted(position for position in rows if position > after)[:limit]
-        return [FeedEntry(position, rows[position].record, rows[position].gone) for position in positions]
+        return [FeedEntry(*position, rows[position].record, rows[position].gone) for position in positions]
 
     async def horizon(self) -> FeedPosition:
         return FeedPosition(0, self._store.last_version)

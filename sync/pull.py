@@ -124,23 +124,14 @@ class _Page:
         stored = await self.tx.records({entry.record for entry in entries})
         for entry in entries:
             record = stored[entry.record]
-            if self._add(record):
-                continue
-            if entry.gone or lost_roles or self._may_have_moved(record):
+            if (shown := self.sight.show(record)) is not None:
+                self.records[record.id] = shown
+            elif entry.gone or lost_roles or self._may_have_moved(record):
                 self.forget.add(record.id)
         if len(entries) < room:
             return max(after, self.horizon)
         self.more = True
         return entries[-1].position
-
-    def _add(self, record: StoredRecord) -> bool:
-        """Whether the reader sees the record, which is then on the page."""
-        if record.id in self.records:
-            return True
-        wire = self.sight.show(record)
-        if wire is not None:
-            self.records[record.id] = wire
-        return wire is not None
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

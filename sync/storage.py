@@ -73,12 +73,18 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a feed: `record` was written, or left the scope (`gone`), at `position`."""
 
-    position: FeedPosition
+    tx: int
+    version: int
     record: uuid.UUID
     gone: bool
 
+    @property
+    def position(self) -> FeedPosition:
+        """Its place in the feed."""
+        return FeedPosition(self.tx, self.version)
 
-class FeedRow(NamedTuple):
+
+class FeedRow(msgspec.Struct, frozen=True, gc=False):
     """A feed entry with the feed it stands in."""
 
     feed: str

@@ -40,7 +40,7 @@ async def visible_entries(tx: ReadTransaction, sight: Sight, view: str, prefix: 
         entries += [
             (member.record, member.version)
             for member in page
-            if range_key(member.record).startswith(prefix) and sight.type_seen(member.type, member.scopes)
+            if range_key(member.record).startswith(prefix) and sight.lens(member.type, member.scopes)
         ]
     return entries
 

@@ -1,11 +1,11 @@
 """What a reader may see of a record: pull, history and repair ask here, so that nothing is shown by another door."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
+from field_schemas.access import Grant, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import Actor
@@ -14,6 +14,30 @@ from sync.storage import StoredRecord
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class Lens(msgspec.Struct, frozen=True):
+    """How a reader sees the records of one type that lie in the same scopes.
+
+    `readable` are the fields shown, None all of them; `older` is the type's version the reader's program knows, None
+    the present one.
+    """
+
+    spec: RecordType[Any]
+    readable: frozenset[str] | None
+    older: int | None
+
+    def masked(self, fields: bytes) -> bytes:
+        """The MessagePack object `fields` without what the reader may not read."""
+        readable = self.readable
+        if readable is None:
+            return fields
+        return _encode({name: value for name, value in _decode(fields).items() if name in readable})
+
+    def shown(self, fields: bytes) -> bytes:
+        """`fields` masked, and as the reader's program knows them."""
+        fields = self.masked(fields)
+        return fields if self.older is None else _encode(self.spec.downgraded(_decode(fields), self.older))
 
 
 class Sight:
@@ -28,38 +52,32 @@ class Sight:
         self.grants: tuple[Grant, ...] = with_implied(grants_at(reader.grants, now_ms), reader.user)
         self._registry = registry
         self._types = types
-        self._roles: dict[tuple[str, ...], frozenset[Role]] = {}
+        self._lenses: dict[tuple[str, tuple[str, ...]], Lens | None] = {}
 
-    def type_seen(self, name: str, scopes: tuple[str, ...]) -> RecordType[Any] | None:
-        """The type `name` where the reader may read its records that lie in `scopes`."""
+    def lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
+        """How the reader sees records of type `name` that lie in `scopes`; None where that is not at all."""
+        key = name, scopes
+        if key not in self._lenses:
+            self._lenses[key] = self._lens(name, scopes)
+        return self._lenses[key]
+
+    def _lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
         if name not in self._registry or (self._types is not None and name not in self._types):
             return None
         spec = self._registry.get(name)
-        return spec if self.roles_over(scopes) & spec.access.read else None
-
-    def roles_over(self, scopes: tuple[str, ...]) -> frozenset[Role]:
-        """The reader's roles over what lies in `scopes`."""
-        roles = self._roles.get(scopes)
-        if roles is None:
-            roles = self._roles[scopes] = roles_in(self.grants, scopes)
-        return roles
+        roles = roles_in(self.grants, scopes)
+        if not roles & spec.access.read:
+            return None
+        known = spec.version if self._types is None else self._types[name]
+        return Lens(spec, spec.readable_fields(roles), known if known < spec.version else None)
 
     def show(self, record: StoredRecord) -> WireRecord | None:
         """The record as the reader may see it; None where that is not at all."""
-        spec = self.type_seen(record.type, record.scopes)
-        if spec is None:
+        lens = self.lens(record.type, record.scopes)
+        if lens is None:
             return None
         if record.deleted:
             return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
-        fields = self.masked(spec, record.fields, self.roles_over(record.scopes))
-        if self._types is not None and self._types[spec.name] < spec.version:
-            fields = _encode(spec.downgraded(_decode(fields), self._types[spec.name]))
-        return WireRecord(record.id, record.type, record.version, msgspec.Raw(fields), record.owner)
-
-    @staticmethod
-    def masked(spec: RecordType[Any], fields: bytes, roles: Iterable[Role]) -> bytes:
-        """The MessagePack object `fields` without what `roles` may not read."""
-        readable = spec.readable_fields(roles)
-        if readable is None:
-            return fields
-        return _encode({name: value for name, value in _decode(fields).items() if name in readable})
+        return WireRecord(
+            record.id, record.type, record.version, msgspec.Raw(lens.shown(record.fields)), record.owner
+        )

@@ -182,7 +182,7 @@ class SimulatedTransaction:
     async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
         rows = (await self._step()).feeds.get(key, {})
         positions = sorted(position for position in rows if position > after and position.tx < self.bound)
-        entries = [FeedEntry(position, rows[position].record, rows[position].gone) for position in positions[:limit]]
+        entries = [FeedEntry(*position, rows[position].record, rows[position].gone) for position in positions[:limit]]
         self._database.on_read(key, entries)
         return entries
 
@@ -283,7 +283,7 @@ def _entries(state: State) -> int:
 
 def _renewed(state: State, epoch: uuid.UUID) -> State:
     """The contents under a new identity, all positions in transaction 0."""
-    rows = [row._replace(tx=0) for feed in state.feeds.values() for row in feed.values()]
+    rows = [msgspec.structs.replace(row, tx=0) for feed in state.feeds.values() for row in feed.values()]
     feeds: dict[str, dict[FeedPosition, FeedRow]] = {}
     for row in rows:
         feeds.setdefault(row.feed, {})[FeedPosition(0, row.version)] = row

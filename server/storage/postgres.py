@@ -238,7 +238,7 @@ class PostgresTransaction:
             await self._many(
                 _REMOVE_FROM_FEED, [(_text(row.feed), row.tx, row.version) for row in batch.feed_removed]
             )
-            await self._copy("feed", FeedRow._fields, [(_text(row.feed), *row[1:]) for row in batch.feed_added])
+            await self._copy("feed", sql.FEED_FIELDS, [_feed_values(row) for row in batch.feed_added])
             await self._many(_HOLD_SEQUENCES, list(batch.sequences.items()))
         self._existing.update(record.id for record in batch.records)
 
@@ -274,6 +274,10 @@ def _change_values(change: LoggedChange) -> tuple[Any, ...]:
         detail = None if change.detail is None else _text(change.detail)
         change = msgspec.structs.replace(change, type=_text(change.type), detail=detail)
     return sql.change_row(change)
+
+
+def _feed_values(row: FeedRow) -> tuple[Any, ...]:
+    return (_text(row.feed), row.tx, row.version, row.record, row.gone)
 
 
 def _records(rows: Iterable[Any]) -> dict[uuid.UUID, StoredRecord]:

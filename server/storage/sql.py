@@ -4,6 +4,7 @@ Parameters are written `$1`; SQLite takes the same statements with `?1`.
 """
 
 # ruff: noqa: S608 - statements are put together from constants only; values travel as parameters
+import functools
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import msgspec
 
 from sync.messages import Outcome
-from sync.storage import FeedEntry, FeedPosition, LoggedChange, Member, StoredRecord
+from sync.storage import FeedEntry, FeedRow, LoggedChange, Member, StoredRecord
 
 RECORD_FIELDS = StoredRecord.__struct_fields__
 CHANGE_FIELDS = LoggedChange.__struct_fields__
+FEED_FIELDS = FeedRow.__struct_fields__
 RECORD_COLUMNS = ", ".join(f'"{name}"' for name in RECORD_FIELDS)
 CHANGE_COLUMNS = ", ".join(f'"{name}"' for name in CHANGE_FIELDS)
 
@@ -68,9 +70,15 @@ def prefix_range(prefix: str) -> tuple[str, str]:
     return prefix, prefix + "\U0010ffff"
 
 
-_scopes_text = msgspec.json.Encoder().encode
-_scopes = msgspec.json.Decoder(tuple[str, ...]).decode
+_json = msgspec.json.Encoder().encode
+_REMEMBERED = 10_000
+_scopes = functools.lru_cache(_REMEMBERED)(msgspec.json.Decoder(tuple[str, ...]).decode)
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+@functools.lru_cache(_REMEMBERED)
+def _scopes_text(scopes: tuple[str, ...]) -> str:
+    return _json(scopes).decode()
 
 
 def record_row(record: StoredRecord) -> tuple[Any, ...]:
@@ -80,7 +88,7 @@ def record_row(record: StoredRecord) -> tuple[Any, ...]:
         record.type,
         record.version,
         record.tx,
-        _scopes_text(record.scopes).decode(),
+        _scopes_text(record.scopes),
         record.owner,
         record.fields,
         record.marks,
@@ -166,6 +174,4 @@ def member_of(record: uuid.UUID, row: Sequence[Any]) -> Member:
 
 def feed_entries(rows: Iterable[Sequence[Any]], ids: Iterable[uuid.UUID]) -> list[FeedEntry]:
     """The entries of rows (tx, version, record, gone), with their records as UUIDs."""
-    return [
-        FeedEntry(FeedPosition(row[0], row[1]), record, bool(row[3])) for row, record in zip(rows, ids, strict=True)
-    ]
+    return [FeedEntry(row[0], row[1], record, bool(row[3])) for row, record in zip(rows, ids, strict=True)]

@@ -67,7 +67,7 @@ _RESERVE = "UPDATE store SET last_version = last_version + ?1 RETURNING last_ver
 _CREATE_RECORD = _insert("records", sql.RECORD_COLUMNS)
 _REPLACE_RECORD = _insert("records", sql.RECORD_COLUMNS, sql.REPLACE_RECORD)
 _LOG_CHANGE = _insert("changes", sql.CHANGE_COLUMNS)
-_ADD_TO_FEED = _insert("feed", ", ".join(FeedRow._fields))
+_ADD_TO_FEED = _insert("feed", ", ".join(sql.FEED_FIELDS))
 _REMOVE_FROM_FEED = "DELETE FROM feed WHERE feed = ? AND tx = ? AND version = ?"
 _HOLD_SEQUENCE = _insert("device_sequences", "device, held", sql.REPLACE_SEQUENCE)
 

@@ -53,6 +53,8 @@ async def _push_and_pull(stage: Stage) -> tuple[float, float]:
         devices = [await stack.enter_async_context(LoadDevice(stage.url, "bench")) for _ in range(CLIENTS)]
         for device in devices:
             await device.sign_in(stage.password)
+            # Signing in takes so long that the server may close the first connections before the last is in.
+            device.close()
 
         def prepare() -> list[list[bytes]]:
             return [batches(device, "finding", FIELDS, BATCHES) for device in devices]

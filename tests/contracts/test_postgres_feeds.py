@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import msgspec
 import pytest
 
 from server.storage import sql
@@ -32,7 +33,8 @@ async def test_earlier_number_commits_later(here: Database, there: Database) -> 
         async with there.store.writing() as quick:
             (quick_row,) = await add_entries(quick, 1, first_record=2)
         between = await position_after(here.store)
-        await slow.write(a_batch(feed_added=[quick_row._replace(tx=slow.tx, version=slow_version, record=an_id(1))]))
+        late_row = msgspec.structs.replace(quick_row, tx=slow.tx, version=slow_version, record=an_id(1))
+        await slow.write(a_batch(feed_added=[late_row]))
     assert slow_version < quick_row.version
     assert sorted(await read_feed(here.store, between)) == [an_id(1), an_id(2)]
 

@@ -1,5 +1,6 @@
 """The storage contract (sync/storage.py), for feeds: every backend keeps each promise."""
 
+import msgspec
 import pytest
 
 from sync.storage import FeedPosition, FeedRow, Store
@@ -76,7 +77,7 @@ async def test_removed_entry(store: Store) -> None:
     """An entry that a newer one replaces is gone from its feed, and from no other feed."""
     async with store.writing() as tx:
         street = await add_entries(tx, 2)
-        other = FeedRow("person:li.na", *street[0][1:])
+        other = msgspec.structs.replace(street[0], feed="person:li.na")
         await tx.write(a_batch(feed_added=[other]))
     await put(store, a_batch(feed_removed=[street[0]]))
     assert await read_feed(store) == [an_id(2)]

@@ -22,7 +22,7 @@ from sync.authority import HeldRoles
 from sync.clock import Bounded, Captured, estimate
 from sync.merge import FieldMerge, Mark, Write
 from sync.storage import LoggedChange, WriteBatch
-from sync.visible import Sight
+from sync.visible import Lens
 
 SEEDS = 40
 """A fault must show within so many."""
@@ -123,7 +123,7 @@ def renumber_nothing(plant: pytest.MonkeyPatch) -> None:
 
 def send_masked_fields(plant: pytest.MonkeyPatch) -> None:
     """Private fields are sent to everybody who sees the record."""
-    plant.setattr(Sight, "masked", staticmethod(lambda _spec, fields, _roles: fields))
+    plant.setattr(Lens, "masked", lambda _lens, fields: fields)
 
 
 def reuse_versions(plant: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,15 @@ import msgspec
 from sqlalchemy import Row, case, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from field_schemas.access import Grant, Role
 from server.accounts import passwords
 from server.accounts.devices import Device, enrol
+from server.accounts.identities import Identities, Identity, identity_of
 from server.accounts.proofs import thumbprint
 from server.accounts.rules import USER_ID
-from server.accounts.tables import devices, grants, refresh_tokens, sessions, users
+from server.accounts.tables import devices, refresh_tokens, sessions, users
 from server.accounts.tokens import AccessTokens, honoured, new_refresh_token, refresh_digest
 from server.storage.database import Database
-from sync.authority import SERVER_DEVICE, Actor
+from sync.authority import SERVER_DEVICE
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 from sync.ids import RandomBytes, uuid7
@@ -37,26 +37,6 @@ class Enrolment(msgspec.Struct, frozen=True):
     public_key: bytes
     name: str
     model: str | None = None
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Who stands behind a session, with all grants ever given.
-
-    `revoked` is said of the device; `seen_ms` is when it was noted last what it has read.
-    """
-
-    user: str
-    display_name: str
-    device: uuid.UUID
-    session: uuid.UUID
-    grants: tuple[Grant, ...]
-    revoked: bool = False
-    seen_ms: int | None = None
-
-    @property
-    def actor(self) -> Actor:
-        """As the author of changes."""
-        return Actor(self.user, self.device, self.grants, revoked=self.revoked)
 
 
 class TokenPair(msgspec.Struct, frozen=True):
@@ -93,6 +73,7 @@ class Sessions:
         self._rules = rules
         self._now_ms = now_ms
         self._random_bytes = random_bytes
+        self._identities = Identities(database.read_engine)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def sign_in(self, user: str, password: str, device: Enrolment) -> TokenPair:
@@ -113,7 +94,7 @@ class Sessions:
                 insert(sessions).values(id=session, device_id=device.id, started_ms=now, generation=0)
             )
             refresh_token = await self._next_refresh_token(connection, session, 0)
-            identity = await _identify(connection, session)
+            identity = await identity_of(connection, session)
         return self._pair(identity, device.public_key, refresh_token)
 
     async def refresh(self, refresh_token: str, key: bytes) -> TokenPair:
@@ -127,7 +108,7 @@ class Sessions:
             token = await _lock_token(connection, refresh_digest(refresh_token), now)
             if token.public_key != key:
                 raise SyncError("proof_invalid", "the refresh token belongs to another device")
-            identity = await _identify(connection, token.session)
+            identity = await identity_of(connection, token.session)
             if alive := honoured(token.generation, token.newest):
                 new_token = await self._next_refresh_token(connection, token.session, token.generation + 1)
             else:
@@ -146,8 +127,7 @@ class Sessions:
 
         Raises SyncError `token_invalid` when it has ended, or `account_disabled`.
         """
-        async with self._database.read_engine.connect() as connection:
-            return await _identify(connection, session)
+        return await self._identities.of(session)
 
     async def _check_password(self, user: str, password: str) -> dict[str, str]:
         """The columns to rewrite when the hash is out of date. Raises SyncError."""
@@ -208,37 +188,6 @@ class Sessions:
             identity.user, identity.device, identity.session, thumbprint(key), self._now_ms()
         )
         return TokenPair(identity, access_token, refresh_token)
-
-
-_IDENTITY = (
-    select(
-        users.c.id.label("user"),
-        users.c.display_name,
-        users.c.disabled_ms,
-        devices.c.id.label("device"),
-        devices.c.revoked_ms,
-        devices.c.seen_ms,
-        sessions.c.ended_ms,
-        grants.c.scope,
-        grants.c.role,
-        grants.c.valid_from,
-        grants.c.valid_until,
-    )
-    .select_from(sessions.join(devices).join(users).outerjoin(grants, grants.c.user_id == users.c.id))
-    .order_by(grants.c.id)
-)
-
-
-async def _identify(connection: AsyncConnection, session: uuid.UUID) -> Identity:
-    rows = (await connection.execute(_IDENTITY.where(sessions.c.id == session))).all()
-    if not rows or rows[0].ended_ms is not None:
-        raise SyncError("token_invalid", "the session has ended")
-    first = rows[0]
-    if first.disabled_ms is not None:
-        raise SyncError("account_disabled", f"account {first.user!r} is disabled")
-    held = tuple(Grant(row.scope, Role(row.role), row.valid_from, row.valid_until) for row in rows if row.role)
-    revoked = first.revoked_ms is not None
-    return Identity(first.user, first.display_name, first.device, session, held, revoked, first.seen_ms)
 
 
 async def _lock_token(connection: AsyncConnection, digest: bytes, now: int) -> _Token:

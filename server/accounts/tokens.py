@@ -1,6 +1,7 @@
 """Access tokens (JWT, EdDSA, short-lived) and refresh tokens (random, known to the server by digest only)."""
 
 import base64
+import functools
 import hashlib
 import uuid
 
@@ -13,6 +14,8 @@ from sync.ids import RandomBytes
 
 ISSUER = "gridwalk"
 _ALGORITHM = "EdDSA"
+_REMEMBERED = 4_096
+"""Tokens whose signature need not be checked again: a device calls with the same one several times."""
 _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 
 
@@ -41,6 +44,7 @@ class AccessTokens:
         self._key = key
         self._public = key.public_key()
         self.life_s = life_s
+        self._claims = functools.lru_cache(_REMEMBERED)(self._verified)
 
     def issue(self, user: str, device: uuid.UUID, session: uuid.UUID, thumbprint: str, now_ms: int) -> str:
         """A token that lives `life_s` from `now_ms`."""
@@ -50,14 +54,18 @@ class AccessTokens:
 
     def read(self, token: str, now_ms: int) -> AccessClaims:
         """The claims of a token. Raises SyncError `token_invalid` or `token_expired`."""
+        claims = self._claims(token)
+        if now_ms >= claims.exp * 1000:
+            raise SyncError("token_expired", f"the access token ended at {claims.exp}")
+        return claims
+
+    def _verified(self, token: str) -> AccessClaims:
         try:
             claims = msgspec.json.decode(_jws.decode(token, self._public, algorithms=[_ALGORITHM]), type=AccessClaims)
         except (jwt.PyJWTError, msgspec.DecodeError, ValueError, RecursionError) as error:
             raise SyncError("token_invalid", "the access token was not made by this server") from error
         if claims.iss != ISSUER:
             raise SyncError("token_invalid", "the access token was not made by this server")
-        if now_ms >= claims.exp * 1000:
-            raise SyncError("token_expired", f"the access token ended at {claims.exp}")
         return claims
 
 

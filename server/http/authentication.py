@@ -1,7 +1,8 @@
 """Who calls: the access token, and the DPoP proof that the caller holds the device's key."""
 
+from server.accounts.identities import Identity
 from server.accounts.proofs import thumbprint, verify_proof
-from server.accounts.sessions import Identity, Sessions
+from server.accounts.sessions import Sessions
 from server.accounts.tokens import AccessTokens
 from server.http.negotiation import AnyRequest
 from sync.clock import Milliseconds

@@ -6,7 +6,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from server.accounts.sessions import Identity
+from server.accounts.identities import Identity
 
 _log = structlog.get_logger("server.requests")
 _NO_STORE = (b"cache-control", b"no-store")

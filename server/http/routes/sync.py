@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from field_schemas.labels import Label
 from field_schemas.registry import Registry
 from server.accounts.devices import Devices, noting_due
-from server.accounts.sessions import Identity
+from server.accounts.identities import Identity
 from server.group_commit import PushQueue
 from server.http import examples
 from server.http.authentication import Gate

@@ -63,9 +63,11 @@ def scopes_of(rules: Iterable[ScopeRule], fields: Mapping[str, Any], owner: str 
             found.add(EVERYBODY)
             continue
         value = owner if rule.field is None else fields.get(rule.field)
-        keys = value if isinstance(value, (list, tuple)) else (value,)
         prefix = "" if rule.kind == "scope" else f"{rule.kind}:"
-        found.update(f"{prefix}{key}" for key in keys if key)
+        if isinstance(value, (list, tuple)):
+            found.update([f"{prefix}{key}" for key in value if key])
+        elif value:
+            found.add(f"{prefix}{value}")
     return tuple(sorted(found))
 
 

@@ -88,9 +88,11 @@ class Workspace:
 
     async def draft(self, record_id: uuid.UUID) -> Draft | None:
         """The record as it stands now, None if there is none."""
-        if record_id not in self._drafts:
+        try:
+            return self._drafts[record_id]
+        except KeyError:
             await self.load({record_id})
-        return self._drafts[record_id]
+            return self._drafts[record_id]
 
     async def reserve(self, count: int) -> None:
         """Reserve the versions for `count` writes at once; `version` reserves more when they run out."""

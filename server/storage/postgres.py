@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from server.storage import sql
 from server.storage.tables import VERSION_BLOCK
+from sync.ids import by_number
 from sync.messages import MAX_INTEGER
 from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
 
@@ -201,7 +202,7 @@ class PostgresTransaction:
             rows = await self._driver.fetch(sql.SCAN_NEXT, record_type, page, rows[-1][0]) if full else []
 
     async def lock_devices(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
-        wanted = sorted(set(ids))
+        wanted = sorted(set(ids), key=by_number)
         if not wanted:
             return {}
         with _collisions():
@@ -212,7 +213,7 @@ class PostgresTransaction:
         return dict(rows)
 
     async def lock_records(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
-        wanted = sorted(set(ids))
+        wanted = sorted(set(ids), key=by_number)
         if not wanted:
             return {}
         with _collisions():
@@ -229,8 +230,7 @@ class PostgresTransaction:
                 return int(steps[0])
 
     async def write(self, batch: WriteBatch) -> None:
-        new = [sql.record_row(record) for record in batch.records if record.id not in self._existing]
-        old = [sql.record_row(record) for record in batch.records if record.id in self._existing]
+        new, old = sql.record_rows(batch.records, self._existing)
         with _collisions():
             await self._copy("records", sql.RECORD_FIELDS, new)
             await self._copy("changes", sql.CHANGE_FIELDS, [_change_values(change) for change in batch.changes])

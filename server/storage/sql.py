@@ -6,7 +6,7 @@ Parameters are written `$1`; SQLite takes the same statements with `?1`.
 # ruff: noqa: S608 - statements are put together from constants only; values travel as parameters
 import functools
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -97,6 +97,16 @@ def record_row(record: StoredRecord) -> tuple[Any, ...]:
     )
 
 
+def record_rows(
+    records: Iterable[StoredRecord], existing: Container[uuid.UUID]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The rows of new records, and those of `existing` ones."""
+    rows: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
+    for record in records:
+        rows[record.id in existing].append(record_row(record))
+    return rows
+
+
 def record_of(record_id: uuid.UUID, row: Sequence[Any]) -> StoredRecord:
     """The record of a row of `records`."""
     return StoredRecord(
@@ -113,30 +123,8 @@ def record_of(record_id: uuid.UUID, row: Sequence[Any]) -> StoredRecord:
     )
 
 
-def change_row(change: LoggedChange) -> tuple[Any, ...]:
-    """A row of `changes`, its ids still UUIDs."""
-    return (
-        change.id,
-        change.device,
-        change.seq,
-        change.user,
-        change.type,
-        change.record,
-        change.district,
-        change.base,
-        change.version,
-        change.stamp,
-        change.outcome,
-        change.code,
-        change.detail,
-        change.attention,
-        change.captured_ms,
-        change.error_ms,
-        change.received_ms,
-        change.deletes,
-        change.fields,
-        change.before,
-    )
+change_row = msgspec.structs.astuple
+"""A row of `changes`, its ids still UUIDs."""
 
 
 def change_of(

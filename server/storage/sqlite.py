@@ -225,16 +225,15 @@ class SqliteTransaction:
         raise sql.StoreEmpty
 
     async def write(self, batch: WriteBatch) -> None:
-        new = [_record_values(record) for record in batch.records if record.id not in self._existing]
-        old = [_record_values(record) for record in batch.records if record.id in self._existing]
+        new, old = sql.record_rows(batch.records, self._existing)
         try:
-            await self._many(_CREATE_RECORD, new)
+            await self._many(_CREATE_RECORD, _with_bytes(new))
             await self._many(_LOG_CHANGE, [_change_values(change) for change in batch.changes])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname in _DUPLICATE:
                 raise Collision from error
             raise
-        await self._many(_REPLACE_RECORD, old)
+        await self._many(_REPLACE_RECORD, _with_bytes(old))
         await self._many(_REMOVE_FROM_FEED, [(row.feed, row.tx, row.version) for row in batch.feed_removed])
         await self._many(_ADD_TO_FEED, [_feed_values(row) for row in batch.feed_added])
         await self._many(_HOLD_SEQUENCE, [(device.bytes, held) for device, held in batch.sequences.items()])
@@ -262,8 +261,8 @@ def _change_of(row: Sequence[Any]) -> LoggedChange:
     return sql.change_of(row, change, device, record, uuid.UUID(bytes=row[13]) if row[13] else None)
 
 
-def _record_values(record: StoredRecord) -> tuple[Any, ...]:
-    return (record.id.bytes, *sql.record_row(record)[1:])
+def _with_bytes(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [(row[0].bytes, *row[1:]) for row in rows]
 
 
 def _change_values(change: LoggedChange) -> list[Any]:

@@ -162,11 +162,13 @@ class Device(AttendingDevice):
 
     async def _synced(self, progress: OnProgress | None, *, verify: bool) -> SyncReport:
         parts = self._parts
+        exchange = self._exchange(progress)
         try:
-            return await self._exchange(progress).run(parts.clocks.monotonic_ms, verify=verify)
+            return await exchange.run(parts.clocks.monotonic_ms, verify=verify)
         except Rejected as error:
             if error.code != "device_revoked":
                 raise
+            await exchange.hand_in()
             if not await parts.sessions.wipe(new_identity(parts.clock.now_ms(), parts.random_bytes)):
                 raise
             raise Wiped(error.detail) from error

@@ -82,6 +82,14 @@ class Exchange:
             raise ReceiptInvalid("the server loses what it acknowledged") from unknown
         raise Offline("the server's contents change faster than they can be read")
 
+    async def hand_in(self) -> None:
+        """Send the last of a revoked device's work. Raises Offline, SignInNeeded, Rejected.
+
+        With nothing to send it had no occasion to learn that the server's contents were replaced and lack its work.
+        """
+        await self._settle(await self._connection.push(PushRequest([])))
+        await self._push_all()
+
     async def receipt(self) -> Receipt:
         """A receipt for all that was sent. Raises ReceiptInvalid, and as `run`."""
         for _ in range(_RESTARTS):

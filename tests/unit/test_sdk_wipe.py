@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import NotAllowed, Offline, Rejected, SignInNeeded, Wiped
+from client_sdk.errors import NotAllowed, Offline, SignInNeeded, Wiped
 from client_sdk.reports import Status, SyncState
 from field_schemas.types.finding import Finding
 from sync.messages import Outcome
@@ -83,13 +83,24 @@ async def test_unsent_work_is_never_wiped(tmp_path: Path, server: FakeServer) ->
             await li.create(finding("二"))
 
         server.faults.extend([None, write])
-        with pytest.raises(Rejected, match="device_revoked"):
-            await li.sync()
-        assert [one.fields["text"] for one in await li.pending()] == ["二"]
         with pytest.raises(Wiped):
             await li.sync()
         texts = {one.fields for one in server.state.log.values() if one.code == "device_quarantined"}
         assert len(texts) == 2
+
+
+async def test_what_a_restored_server_lacks_is_sent_before_the_wipe(tmp_path: Path, server: FakeServer) -> None:
+    """A revoked device with nothing to send asks once more what the server holds, and sends what a restore lost."""
+    async with phone(tmp_path, server, "li") as li:
+        backup = server.state
+        made = await li.create(finding("恢复前"))
+        await li.sync()
+        await server.restore(backup)
+        server.revoked.add(li.id)
+        with pytest.raises(Wiped):
+            await li.sync()
+    (quarantined,) = [one for one in server.state.log.values() if one.record == made.id]
+    assert quarantined.code == "device_quarantined"
 
 
 async def test_background_sync_ends_with_the_wipe(tmp_path: Path, server: FakeServer) -> None:

@@ -23,6 +23,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self.grants: dict[str, tuple[Grant, ...]] = {}
+        self.revoked_ms: dict[uuid.UUID, int] = {}
         self._sessions: dict[str, Session] = {}
 
     def give(self, user: str, scope: str, role: Role, now_ms: int, until_ms: int | None = None) -> Grant:
@@ -35,6 +36,14 @@ class Accounts:
         """End a grant, from the next millisecond on."""
         ended = msgspec.structs.replace(grant, valid_until=now_ms + 1)
         self.grants[user] = tuple(ended if one is grant else one for one in self.grants[user])
+
+    def revoke(self, device: uuid.UUID, now_ms: int) -> None:
+        """Revoke a device, from the next millisecond on."""
+        self.revoked_ms.setdefault(device, now_ms + 1)
+
+    def is_revoked(self, device: uuid.UUID, at_ms: int) -> bool:
+        """Whether a device was revoked at that time."""
+        return self.revoked_ms.get(device, at_ms + 1) <= at_ms
 
     def sign_in(self, user: str, device: uuid.UUID, now_ms: int) -> tuple[str, str]:
         """Access and refresh token of a new session."""

@@ -27,7 +27,6 @@ _console = Console(highlight=False, soft_wrap=True)
 @click.option(
     "--steps", type=click.IntRange(1), default=_PRESENT.steps, show_default=True, help="What people do, in all."
 )
-@click.option("--restores", is_flag=True, help="Restore the database from backups, and purge it, now and then.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first failure.")
 def main(
     seeds: int,
@@ -36,7 +35,6 @@ def main(
     replay: int | None,
     devices: int,
     steps: int,
-    restores: bool,
     keep_going: bool,
 ) -> None:
     """Play many short, mad days of devices, network, servers and clocks, and check that nothing is lost 模拟测试.
@@ -49,16 +47,15 @@ def main(
       gridwalk simulate --seeds 1000
       gridwalk simulate --replay 17
     """
-    scenario = Scenario(devices=devices, steps=steps, restores=restores)
+    scenario = Scenario(devices=devices, steps=steps)
     if replay is not None:
         run = simulate(replay, scenario)
         _print_run(run, run.lines)
         sys.exit(1 if run.failure else 0)
     failed = _play_all(range(first, first + seeds), scenario, processes, keep_going)
-    again = " --restores" if restores else ""
     for run in failed:
         _print_run(run, run.lines[-_LAST_LINES:])
-        _console.print(f"again: gridwalk simulate --replay {run.seed} --devices {devices} --steps {steps}{again}\n")
+        _console.print(f"again: gridwalk simulate --replay {run.seed} --devices {devices} --steps {steps}\n")
     sys.exit(1 if failed else 0)
 
 

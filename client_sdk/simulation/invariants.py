@@ -14,6 +14,7 @@ from client_sdk.simulation.trace import short
 from client_sdk.simulation.world import World
 from sync.authority import SERVER_DEVICE, SERVER_USER
 from sync.messages import Outcome
+from sync.receipts import CHAIN_START, chained
 from sync.storage import LoggedChange
 
 _SLACK_MS = 5
@@ -23,11 +24,23 @@ Finding = Iterator[str]
 
 
 def every_change_has_a_verdict(world: World) -> Finding:
-    """What a phone made durable is in the log, unless the phone is gone; and nothing else is."""
+    """What a phone made durable is in the log, and nothing else is.
+
+    Only what no phone holds any more may be missing: it was never acknowledged, and went with its phone, or it was,
+    and then went with the database as well.
+    """
     log = world.database.state.log
+    held = {row.change.id: phone.name for phone in world.phones for row in phone.tables.outbox.all()}
     for key, made in world.ledger.made.items():
-        if key not in log and not made.lost:
-            yield f"change {short(key)} of {made.phone} ({made.change.type} {short(made.change.record)}) is nowhere"
+        named = f"change {short(key)} of {made.phone} ({made.change.type} {short(made.change.record)})"
+        if key in log:
+            continue
+        if key in held:
+            yield f"{named} is on {held[key]}, but not in the log"
+        elif not made.lost:
+            yield f"{named} is nowhere"
+        elif key in world.acknowledged - world.restored_away:
+            yield f"{named} was acknowledged and is gone"
     for key, change in log.items():
         if change.device != SERVER_DEVICE and key not in world.ledger.made:
             yield f"change {short(key)} of {change.user} was never made"
@@ -78,6 +91,30 @@ def authority_is_as_of_capture(world: World) -> Finding:
     yield from _replayed(world).complaints
 
 
+def revoked_devices_are_quarantined(world: World) -> Finding:
+    """Nothing a device sends after it was revoked is applied, nothing it sent before is quarantined."""
+    for change in world.database.state.log.values():
+        revoked = world.accounts.is_revoked(change.device, change.received_ms)
+        if revoked and change.outcome is not Outcome.REFUSED:
+            yield f"change {short(change.id)} of a revoked device is {change.outcome}"
+        if change.code == "device_quarantined" and not revoked:
+            yield f"change {short(change.id)} is quarantined, its device is not revoked"
+
+
+def receipts_are_true(world: World) -> Finding:
+    """Each phone's receipt vouches for its first changes, with the verdicts that the log has."""
+    log = world.database.state.log
+    for phone in world.phones:
+        kept = phone.tables.meta.receipt
+        if kept is None:
+            continue
+        changes = [row.change.id for row in phone.tables.outbox.all()][: kept.receipt.held]
+        unknown = [one for one in changes if one not in log]
+        chain = chained(CHAIN_START, ((one, log[one].outcome) for one in changes if one in log))
+        if unknown or len(changes) < kept.receipt.held or chain != kept.receipt.chain:
+            yield f"{phone.name} has a receipt for {kept.receipt.held} changes that the log contradicts"
+
+
 def capture_times_are_bounded(world: World) -> Finding:
     """The estimated time of capture is wrong by no more than it says."""
     for change in world.database.state.log.values():
@@ -118,7 +155,7 @@ def phones_know_their_verdicts(world: World) -> Finding:
     """What a phone shows as the verdict on a change is what the log says."""
     log = world.database.state.log
     for phone in world.phones:
-        if world.restores and phone.from_backup:
+        if world.happened["restores"] and phone.from_backup:
             # Of two old copies neither knows what became of a change between them.
             continue
         for row in phone.tables.outbox.all():
@@ -145,6 +182,8 @@ INVARIANTS: tuple[Callable[[World], Finding], ...] = (
     numbers_are_used_once,
     each_effect_happened_once,
     authority_is_as_of_capture,
+    revoked_devices_are_quarantined,
+    receipts_are_true,
     capture_times_are_bounded,
     attentions_match_verdicts,
     nothing_is_pending,

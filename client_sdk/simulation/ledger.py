@@ -39,6 +39,10 @@ class Ledger:
             if one.phone == phone:
                 one.lost = True
 
+    def of(self, phone: str) -> list[uuid.UUID]:
+        """The changes that ought to be on the phone's disk."""
+        return [key for key, one in self.made.items() if one.phone == phone and not one.lost]
+
     def find_again(self, kept: Iterable[uuid.UUID]) -> None:
         """These changes turned out to be on disk still."""
         for key in kept:

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 from client_sdk.device import Device
-from client_sdk.errors import Invalid, NotAllowed, Offline, Rejected, SignInNeeded
+from client_sdk.errors import Invalid, NotAllowed, Offline, Rejected, SignInNeeded, Wiped
 from client_sdk.reports import SyncReport
 from client_sdk.simulation.accounts import PASSWORD
 from client_sdk.simulation.clocks import PhoneClock
@@ -39,6 +40,9 @@ class Surroundings(Protocol):
 
     def broken(self, what: str, error: BaseException) -> None:
         """Note an exception that nobody should ever see."""
+
+    def on_wiped(self, phone: str, since_ms: float) -> None:
+        """Note that a phone has emptied itself in a sync that began at `since_ms`."""
 
 
 class Phone:
@@ -75,6 +79,11 @@ class Phone:
         if self._tables is None:
             raise RuntimeError(f"{self.name} is off")
         return self._tables
+
+    @property
+    def device_id(self) -> uuid.UUID | None:
+        """What the office knows the running app by, None before it is enrolled or while it is closed."""
+        return self._device.id if self._device is not None and self._device.user is not None else None
 
     def say(self, event: str) -> None:
         """Note an event."""
@@ -164,8 +173,12 @@ class Phone:
     async def sync(self) -> SyncReport | None:
         """Sync, signing in first where that is needed; None where it did not get through."""
         self.say("syncs")
+        began_ms = self._world.true_ms()
         try:
             report = await self._signed_in_sync()
+        except Wiped:
+            self._wiped(began_ms)
+            return None
         except Offline as error:
             self.say(f"sync: offline, {error}")
             return None
@@ -179,12 +192,22 @@ class Phone:
     async def verify(self) -> None:
         """Sync, and prove the copies equal to the server's."""
         self.say("verifies")
+        began_ms = self._world.true_ms()
         try:
             report = await self.device.verify()
+        except Wiped:
+            self._wiped(began_ms)
         except (Offline, Rejected) as error:
             self.say(f"verify: {error}")
         else:
             self.say(f"verified: {report}")
+
+    def _wiped(self, began_ms: float) -> None:
+        """The device was revoked, has sent its work and forgotten everything. Its user enrols it anew."""
+        self.say("was revoked and is wiped")
+        self.looked_at = []
+        self._watch.forget()
+        self._world.on_wiped(self.name, began_ms)
 
     async def _signed_in_sync(self) -> SyncReport:
         device = self.device
@@ -205,6 +228,7 @@ class Phone:
         self._world.ledger.lose(self.name)
         self._watch.forget()
         await self.restart(reboot=True)
+        self._world.ledger.find_again(row.change.id for row in self.tables.outbox.all())
 
     async def lose(self) -> None:
         """Fall into the river. Another phone of the same user takes its place."""
@@ -223,6 +247,5 @@ class Phone:
         pending = [row.change for row in tables.outbox.pending()]
         ledger = self._world.ledger
         ledger.note(self.name, identity.user, identity.device, pending, self._world.true_ms())
-        ledger.find_again(change.id for change in pending)
         if moved := self._watch.look(tables):
             self._world.violated("cursor_never_moves_back", f"{self.name} {moved}")

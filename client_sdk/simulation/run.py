@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from client_sdk.simulation.fate import Fate
 from client_sdk.simulation.invariants import check
 from client_sdk.simulation.loop import Stalled, VirtualLoop
 from client_sdk.simulation.trace import Line
@@ -37,7 +38,7 @@ async def _play(seed: int, scenario: Scenario, folder: Path) -> Run:
     world = World(seed, scenario, folder)
     try:
         async with asyncio.timeout(_TOO_LONG_S):
-            await world.live()
+            await world.live(Fate(world).befall)
     except (TimeoutError, Stalled) as error:
         world.violated("comes_to_rest", f"{type(error).__name__}: the run never ends")
     if not world.failures:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import uuid
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
@@ -20,11 +21,13 @@ from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.decision import Submission
 from sync.errors import SequenceError, SyncError
+from sync.history import history
 from sync.messages import (
     DigestRequest,
     DigestResponse,
     FetchRequest,
     FetchResponse,
+    HistoryResponse,
     PullRequest,
     PullResponse,
     PushRequest,
@@ -194,18 +197,20 @@ class Server:
             case "/v1/sessions/refresh":
                 return self._refresh(_decode(request.content, type=Refresh))
             case "/v1/me":
-                user = self._session(request).user
+                user = self._active(request).user
                 return Me(user, user, self._grants(user), self._world.now_ms())
             case "/v1/push":
                 return await self._push(self._session(request), request.content)
             case "/v1/pull":
-                return await self._pull(self._session(request), request.content)
+                return await self._pull(self._active(request), request.content)
             case "/v1/digests":
-                return await self._digest(self._session(request), _decode(request.content, type=DigestRequest))
+                return await self._digest(self._active(request), _decode(request.content, type=DigestRequest))
             case "/v1/records/fetch":
-                return await self._fetch(self._session(request), _decode(request.content, type=FetchRequest))
+                return await self._fetch(self._active(request), _decode(request.content, type=FetchRequest))
             case "/v1/receipts":
                 return await self._receipt(self._session(request), _decode(request.content, type=ReceiptRequest))
+            case path if path.endswith("/history"):
+                return await self._history(self._active(request), uuid.UUID(path.split("/")[-2]))
         raise Problem(404, "not_found")
 
     def _check_proof(self, request: httpx.Request) -> None:
@@ -222,12 +227,21 @@ class Server:
             raise Problem(401, "token_expired")
         return session
 
+    def _active(self, request: httpx.Request) -> Session:
+        """The session of a device that may read: a revoked one may only hand in its work."""
+        session = self._session(request)
+        if self._world.accounts.is_revoked(session.device, self._world.now_ms()):
+            raise Problem(403, "device_revoked")
+        return session
+
     def _grants(self, user: str) -> tuple[Grant, ...]:
         return self._world.accounts.grants.get(user, ())
 
     def _sign_in(self, asked: Credentials) -> SessionResponse:
         if asked.password != PASSWORD:
             raise Problem(401, "credentials_wrong")
+        if self._world.accounts.is_revoked(asked.device.id, self._world.now_ms()):
+            raise Problem(403, "device_revoked")
         access, refresh = self._world.accounts.sign_in(asked.user, asked.device.id, self._world.now_ms())
         return self._told(asked.user, access, refresh)
 
@@ -244,9 +258,11 @@ class Server:
 
     async def _push(self, session: Session, content: bytes) -> PushResponse:
         changes = _decode(content, type=PushRequest).changes
-        actor = Actor(session.user, session.device, self._grants(session.user))
+        now = self._world.now_ms()
+        revoked = self._world.accounts.is_revoked(session.device, now)
+        actor = Actor(session.user, session.device, self._grants(session.user), revoked=revoked)
         answer: asyncio.Future[PushResponse | Exception] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(Submission(actor, changes, self._world.now_ms()), answer))
+        self._waiting.append(_Waiting(Submission(actor, changes, now), answer))
         self._wake.set()
         response = await answer
         if isinstance(response, Exception):
@@ -269,6 +285,11 @@ class Server:
             found = await fetch(tx, self._world.registry, Actor(session.user, session.device, grants), asked, now)
             self._world.on_delivery(session, grants, now, found.records, tx)
         return found
+
+    async def _history(self, session: Session, record: uuid.UUID) -> HistoryResponse:
+        actor = Actor(session.user, session.device, self._grants(session.user))
+        async with self._store.reading() as tx:
+            return await history(tx, self._world.registry, actor, record, self._world.now_ms())
 
     async def _digest(self, session: Session, asked: DigestRequest) -> DigestResponse:
         actor = Actor(session.user, session.device, self._grants(session.user))

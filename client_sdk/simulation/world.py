@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,27 +27,24 @@ from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER
 from sync.clock import Captured, stamp_at
 from sync.decision import Submission
+from sync.memory import State
 from sync.messages import Change, WireRecord
 from sync.push import push
 from sync.storage import Collision, FeedEntry, FeedPosition
 
 START_MS = 1_790_000_000_000
-_SCOPES = ("grid:440304", "grid:440304001", "grid:440304001001", "grid:440304001001002", "grid:440304002")
+SCOPES = ("grid:440304", "grid:440304001", "grid:440304001001", "grid:440304001001002", "grid:440304002")
 _PAUSES_S = (0.02, 0.02, 0.5, 2.0, 10.0, 300.0)
 _FIRST_RECORDS = 4
 _MOST_ROUNDS = 10
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """The size of a run: phones, what their users do in all, and server processes.
-
-    With `restores` the database is now and then restored from an older backup, and purged of old traces.
-    """
+    """The size of a run: phones, what their users do in all, and server processes."""
 
     devices: int = 5
     steps: int = 160
     servers: int = 2
-    restores: bool = False
 
 
 class Failure(NamedTuple):
@@ -72,7 +70,10 @@ class World:
         self.database = Database(uuid.UUID(int=self.rng("epoch").getrandbits(128), version=4))
         self.database.on_commit = self._on_commit
         self.database.on_read = self._on_read
-        self.restores = 0
+        self.acknowledged: set[uuid.UUID] = set()
+        self.restored_away: set[uuid.UUID] = set()
+        self.restored_ms = 0.0
+        self.happened: Counter[str] = Counter()
         self.passed: dict[str, FeedPosition] = {}
         names = [f"server-{n}" for n in range(1, scenario.servers + 1)]
         self.servers = [Server(name, self, self.rng(name)) for name in names]
@@ -104,6 +105,16 @@ class World:
         """Note an exception that nobody should ever see."""
         self.violated("no_stray_exception", f"{what}: {type(error).__name__}: {error}")
 
+    def on_wiped(self, phone: str, since_ms: float) -> None:
+        """What a revoked phone made is in the log before it is gone from the phone, unless it was lost with the
+        database while the phone gave its last account."""
+        self.happened["wipes"] += 1
+        if self.restored_ms < since_ms:
+            for key in self.ledger.of(phone):
+                if key not in self.database.state.log:
+                    self.violated("wiped_only_what_was_sent", f"{phone} was wiped before change {short(key)} was sent")
+        self.ledger.lose(phone)
+
     def _phone(self, number: int, folder: Path) -> Phone:
         """The first user has two phones."""
         name = f"phone-{number}"
@@ -120,6 +131,7 @@ class World:
         for batch in commit.batches:
             told = ", ".join(f"{change.type} {short(change.record)} {change.outcome}" for change in batch.changes)
             self.say("database", f"commits {commit.tx}: {told or 'no change'}")
+            self.acknowledged.update(change.id for change in batch.changes)
             for change in batch.changes:
                 if change.id in commit.before.log:
                     self.violated("verdicts_never_change", f"change {change.id} was decided twice")
@@ -151,17 +163,25 @@ class World:
             if more := sent.keys() - allowed.keys():
                 self.violated("no_leak", f"{record.type}.{', '.join(sorted(more))} was sent to {session.user}")
 
-    async def live(self) -> None:
-        """The whole run, up to the moment when all are at rest."""
+    def restore(self, backup: State, epoch: uuid.UUID) -> None:
+        """Lose the database, and go on with an older state of it."""
+        self.restored_away |= self.database.state.log.keys() - backup.log.keys()
+        self.restored_ms = self.true_ms()
+        self.happened["restores"] += 1
+        self.database.restore(backup, epoch)
+        self.passed.clear()
+
+    async def live(self, befall: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The whole run, up to the moment when all are at rest; `befall` goes on beside it until the users end."""
         self._appoint()
         for server in self.servers:
             server.start()
         rng = self.rng("import")
         for _ in range(_FIRST_RECORDS):
-            await self._server_writes(rng, rng.choice(GRIDS[:2]))
+            await self.server_writes(rng, rng.choice(GRIDS[:2]))
         for phone in self.phones:
             await phone.open()
-        fate = asyncio.ensure_future(self._befall())
+        fate = asyncio.ensure_future(befall())
         steps = self.scenario.steps // len(self.phones)
         await asyncio.gather(*(self._use(phone, steps) for phone in self.phones))
         fate.cancel()
@@ -179,7 +199,7 @@ class World:
             server.kill()
         await asyncio.sleep(0)
 
-    async def _server_writes(self, rng: random.Random, grid: str | None = None) -> None:
+    async def server_writes(self, rng: random.Random, grid: str | None = None) -> None:
         """Let the server itself make a record in `grid`, or write the field that only it may write."""
         store = SimulatedStore(self.database, lambda: asyncio.sleep(rng.random() * 0.2))
         key = uuid.UUID(int=rng.getrandbits(128), version=4)
@@ -202,7 +222,7 @@ class World:
         for user in users:
             chief = user == users[-1]
             role = Role.SUPERVISOR if chief else rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.STEWARD))
-            for scope in ("grid:440304",) if chief else (rng.choice(_SCOPES[:3]), rng.choice(_SCOPES)):
+            for scope in ("grid:440304",) if chief else (rng.choice(SCOPES[:3]), rng.choice(SCOPES)):
                 self.accounts.give(user, scope, role, START_MS - 60_000)
                 self.say("office", f"{user} is {role} of {scope}")
 
@@ -216,79 +236,6 @@ class World:
                 return
             (action,) = phone.rng.choices(ACTIONS, weights)
             await phone.act(action.work)
-
-    async def _befall(self) -> None:
-        """What nobody in the field can help."""
-        rng = self.rng("fate")
-        events: tuple[Callable[[random.Random], Awaitable[None]], ...] = (
-            self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
-            self._give, self._give, self._end, self._end, self._server_writes, self._server_writes,
-            self._rush, self._rush, self._rush, self._rush,
-        )  # fmt: skip
-        if self.scenario.restores:
-            events = (*events, self._restore_database, self._purge)
-        while True:
-            await asyncio.sleep(rng.choice((5.0, 200.0, 600.0)) * rng.random())
-            await rng.choice(events)(rng)
-
-    async def _kill_server(self, rng: random.Random) -> None:
-        server = rng.choice(self.servers)
-        server.kill()
-        self._loop.call_later(rng.random() * 60, server.start)
-
-    async def _doom_server(self, rng: random.Random) -> None:
-        """Let a server die at one of the next steps of its transactions."""
-        server = rng.choice(self.servers)
-        server.steps_to_live = rng.randrange(12)
-        self._loop.call_later(60 + rng.random() * 60, server.start)
-
-    async def _crash_database(self, _rng: random.Random) -> None:
-        self.say("database", "crashes")
-        self.database.crash()
-
-    async def _restore_database(self, rng: random.Random) -> None:
-        """Go back to a backup: the state after one of the last commits."""
-        if not self.database.commits:
-            return
-        backup = rng.choice(self.database.commits[-20:]).after
-        self.say(
-            "database", f"is restored from a backup with {len(backup.log)} of {len(self.database.state.log)} changes"
-        )
-        self.restores += 1
-        self.database.restore(backup, uuid.UUID(int=rng.getrandbits(128), version=4))
-        self.passed.clear()
-
-    async def _purge(self, _rng: random.Random) -> None:
-        """Drop the traces of what is long deleted; here, of all that is settled."""
-        store = SimulatedStore(self.database, lambda: asyncio.sleep(0.01))
-        with contextlib.suppress(ConnectionLost):
-            async with store.writing() as tx:
-                dropped = await tx.purge(await tx.horizon())
-        self.say("office", f"purges {dropped} traces of deleted records")
-
-    async def _rush(self, rng: random.Random) -> None:
-        """Let all sync at about the same time, several times over, as when a shift ends."""
-        for phone in self.phones:
-            for moment in (2, 4, 8, 16):
-                self._loop.call_later(moment * rng.random(), phone.begin_sync)
-
-    async def _give(self, rng: random.Random) -> None:
-        user = rng.choice(self.phones).user
-        role = rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.SUPERVISOR, Role.STEWARD))
-        now = self.now_ms()
-        until = rng.choice((None, now + rng.randrange(1_000_000)))
-        grant = self.accounts.give(user, rng.choice(_SCOPES), role, now, until)
-        ends = "" if until is None else f" until {(until - START_MS) // 1000} s"
-        self.say("office", f"{user} becomes {grant.role} of {grant.scope}{ends}")
-
-    async def _end(self, rng: random.Random) -> None:
-        user = rng.choice(self.phones).user
-        now = self.now_ms()
-        held = [grant for grant in self.accounts.grants[user] if grant.holds_at(now)]
-        if held:
-            grant = rng.choice(held)
-            self.accounts.end(user, grant, now)
-            self.say("office", f"{user} is {grant.role} of {grant.scope} no more")
 
     async def _settle(self) -> None:
         """Heal everything, wait for what is still on its way, and let all sync until nothing moves."""

@@ -1,0 +1,112 @@
+"""What befalls a city that nobody in the field can help: crashes, restores, upgrades, and the office's decisions."""
+
+import asyncio
+import contextlib
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+
+from client_sdk.simulation.database import SimulatedStore
+from client_sdk.simulation.locks import ConnectionLost
+from client_sdk.simulation.world import SCOPES, START_MS, World
+from field_schemas.access import Role
+
+_PAUSES_S = (5.0, 200.0, 600.0)
+_LAST_BACKUPS = 20
+_Event = Callable[[], Awaitable[None]]
+
+
+class Fate:
+    """Chooses one event after the other, until the run ends.
+
+    Every other day sees restores from backups: without them invariants are sharper.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rng = world.rng("fate")
+        self._loop = asyncio.get_running_loop()
+        self._events: list[_Event] = [
+            self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
+            self._give, self._give, self._end, self._end, self._server_writes, self._server_writes,
+            self._rush, self._rush, self._rush, self._rush, self._purge, self._revoke,
+        ]  # fmt: skip
+        if self._rng.random() < 0.5:
+            self._events += [self._restore_database]
+
+    async def befall(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await asyncio.sleep(self._rng.choice(_PAUSES_S) * self._rng.random())
+            await self._rng.choice(self._events)()
+
+    async def _kill_server(self) -> None:
+        server = self._rng.choice(self._world.servers)
+        server.kill()
+        self._loop.call_later(self._rng.random() * 60, server.start)
+
+    async def _doom_server(self) -> None:
+        """Let a server die at one of the next steps of its transactions."""
+        server = self._rng.choice(self._world.servers)
+        server.steps_to_live = self._rng.randrange(12)
+        self._loop.call_later(60 + self._rng.random() * 60, server.start)
+
+    async def _crash_database(self) -> None:
+        self._world.say("database", "crashes")
+        self._world.database.crash()
+
+    async def _restore_database(self) -> None:
+        """Go back to a backup: the state after one of the last commits."""
+        world, rng = self._world, self._rng
+        if not world.database.commits:
+            return
+        backup = rng.choice(world.database.commits[-_LAST_BACKUPS:]).after
+        held = len(world.database.state.log)
+        world.say("database", f"is restored from a backup with {len(backup.log)} of {held} changes")
+        world.restore(backup, uuid.UUID(int=rng.getrandbits(128), version=4))
+
+    async def _purge(self) -> None:
+        """Drop the traces of what is long deleted; here, of all that is settled."""
+        store = SimulatedStore(self._world.database, lambda: asyncio.sleep(0.01))
+        with contextlib.suppress(ConnectionLost):
+            async with store.writing() as tx:
+                dropped = await tx.purge(await tx.horizon())
+            self._world.say("office", f"purges {dropped} traces of deleted records")
+            self._world.happened["purges"] += 1
+
+    async def _revoke(self) -> None:
+        """A phone is reported lost, rightly or not."""
+        phone = self._rng.choice(self._world.phones)
+        device = phone.device_id
+        if device is not None and self._rng.random() < 0.5:
+            self._world.accounts.revoke(device, self._world.now_ms())
+            self._world.say("office", f"revokes {phone.name}")
+
+    async def _rush(self) -> None:
+        """Let all sync at about the same time, several times over, as when a shift ends."""
+        for phone in self._world.phones:
+            for moment in (2, 4, 8, 16):
+                self._loop.call_later(moment * self._rng.random(), phone.begin_sync)
+
+    async def _give(self) -> None:
+        world, rng = self._world, self._rng
+        user = rng.choice(world.phones).user
+        role = rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.SUPERVISOR, Role.STEWARD))
+        now = world.now_ms()
+        until = rng.choice((None, now + rng.randrange(1_000_000)))
+        grant = world.accounts.give(user, rng.choice(SCOPES), role, now, until)
+        ends = "" if until is None else f" until {(until - START_MS) // 1000} s"
+        world.say("office", f"{user} becomes {grant.role} of {grant.scope}{ends}")
+
+    async def _end(self) -> None:
+        world, rng = self._world, self._rng
+        user = rng.choice(world.phones).user
+        now = world.now_ms()
+        held = [grant for grant in world.accounts.grants[user] if grant.holds_at(now)]
+        if held:
+            grant = rng.choice(held)
+            world.accounts.end(user, grant, now)
+            world.say("office", f"{user} is {grant.role} of {grant.scope} no more")
+
+    async def _server_writes(self) -> None:
+        await self._world.server_writes(self._rng)

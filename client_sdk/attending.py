@@ -13,9 +13,10 @@ from client_sdk.local import LocalDevice
 from client_sdk.reports import Attention
 from client_sdk.store import asking
 from client_sdk.store.writing import Kind, LocalWrite
-from field_schemas.record import FieldError, Record
+from field_schemas.record import FieldError, Record, RecordType
 from field_schemas.types.attention import Conflict, FieldConflict, Refusal
 from sync.ids import uuid7
+from sync.messages import Change
 
 
 class Side(enum.Enum):
@@ -111,18 +112,20 @@ class AttendingDevice(LocalDevice):
     async def _again(self, refusal: Refusal, corrected: dict[str, Any]) -> LocalWrite:
         """The refused change as a new one; the device's own copy knows more than the refusal, where it has one."""
         row, own = await self._store.run(asking.refused, refusal.record, refusal.change)
-        if own is not None and own.delete and not corrected:
-            kind, patch = Kind.DELETE, b"\x80"
-        else:
-            kind = Kind.CREATE if row is None else Kind.UPDATE
-            fields = refusal.refused if own is None else msgspec.msgpack.decode(own.fields)
-            try:
-                patch = self._parts.registry.get(refusal.record_type).patch({**fields, **corrected})
-            except FieldError as error:
-                raise Invalid(error.code, error.detail) from error
-        spec = self._parts.registry.get(refusal.record_type)
+        deletes = own is not None and own.delete and not corrected
+        try:
+            spec = self._parts.registry.get(refusal.record_type)
+            patch = b"\x80" if deletes else spec.patch({**_as_made(spec, refusal, own), **corrected})
+        except FieldError as error:
+            raise Invalid(error.code, error.detail) from error
+        kind = Kind.DELETE if deletes else Kind.CREATE if row is None else Kind.UPDATE
         change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
         return LocalWrite(kind, change, spec, refusal.record, patch, row.version if row else 0)
+
+
+def _as_made(spec: RecordType[Any], refusal: Refusal, own: Change | None) -> dict[str, Any]:
+    """What the refused change set, as the program knows the type now."""
+    return refusal.refused if own is None else spec.upgraded(msgspec.msgpack.decode(own.fields), own.type_version)
 
 
 def _chosen(row: FieldConflict, value: Any) -> Any:

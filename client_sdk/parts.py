@@ -11,6 +11,7 @@ from client_sdk.store.meta import Meta
 from client_sdk.store.opening import open_store
 from client_sdk.store.rescue import RescueReport
 from client_sdk.store.thread import StoreThread, Tables
+from client_sdk.store.upgrading import upgrade
 from field_schemas.registry import Registry
 from sync.clock import HybridClock, TrustedClock
 from sync.ids import RandomBytes
@@ -52,6 +53,7 @@ async def assemble(
 def _restored(
     tables: Tables, store: StoreThread, clocks: Clocks, random_bytes: RandomBytes, rescue: RescueReport | None
 ) -> Parts:
+    upgrade(tables)
     clock = TrustedClock(clocks.wall_ms, clocks.monotonic_ms, clocks.boot, tables.meta.anchor)
     identity, _ = tables.meta.identity, tables.meta.receipt
     if identity is None:

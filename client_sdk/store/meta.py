@@ -129,6 +129,15 @@ class Meta:
     def verified_ms(self, time_ms: int) -> None:
         self._write("verified", _encode(time_ms))
 
+    @property
+    def types(self) -> dict[str, int]:
+        """The record types, with the versions in which the records here are."""
+        return self._read("types", dict[str, int]) or {}
+
+    @types.setter
+    def types(self, versions: dict[str, int]) -> None:
+        self._write("types", _encode(versions))
+
     def _read(self, key: str, kind: type[T]) -> T | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return msgspec.msgpack.decode(row[0], type=kind) if row else None

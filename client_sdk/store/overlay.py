@@ -51,7 +51,7 @@ def visible(
         if change.delete:
             deleted = True
             continue
-        patch: dict[str, Any] = msgspec.msgpack.decode(change.fields)
+        patch = spec.upgraded(_decode(change.fields), change.type_version)
         if fields is not None or spec.required <= patch.keys():
             fields = _replay(spec, fields, patch, change.stamp, device)
     return None if fields is None else Visible(_encode(fields), deleted)

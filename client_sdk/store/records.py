@@ -122,6 +122,11 @@ class Records:
             row[0] for row in self._db.execute("SELECT id FROM records WHERE round < ? AND version > 0", (current,))
         ]
 
+    def of_type(self, name: str) -> list[RecordRow]:
+        """All records of a type, deleted ones included."""
+        select = f"SELECT {_COLUMNS} FROM records WHERE type = ?"  # noqa: S608 constant
+        return [RecordRow(*row) for row in self._db.execute(select, (name,))]
+
     def server_copies(self) -> Iterator[tuple[bytes, str, str | None, dict[str, Any]]]:
         """(id, type, owner, fields) of all records as the server said them."""
         select = "SELECT id, type, owner, coalesce(server, fields) FROM records WHERE version > 0"

@@ -37,9 +37,11 @@ class Tables:
 
     def clear(self) -> None:
         """Empty everything, for another user."""
+        types = self.meta.types
         self.meta.receipt = None
         for table in ("meta", "records", "outbox", "search"):
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 constants above
+        self.meta.types = types
 
 
 class StoreThread:

@@ -1,7 +1,9 @@
 """Apps older or newer than the server: what they know travels with their questions, and nothing they hold is lost."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -10,7 +12,7 @@ from client_sdk.device import Device
 from client_sdk.errors import TooOld
 from client_sdk.reports import Status, SyncState
 from field_schemas.access import FIELD_WORKERS, Access, Grant, Role
-from field_schemas.record import Field, Record, record_type, type_of
+from field_schemas.record import Field, Record, VersionStep, record_type, type_of
 from field_schemas.registry import Registry
 from field_schemas.scopes import in_grid
 from field_schemas.types.finding import Finding
@@ -35,6 +37,47 @@ class NewTree(Record):
     grid: Annotated[str, Field("网格", "Grid")]
     height: Annotated[int, Field("高度", "Height")] = 0
     species: Annotated[str | None, Field("树种", "Species")] = None
+
+
+def _scaled(old: str, new: str, scale: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda fields: {
+        new if name == old else name: int(value * scale) if name == old else value for name, value in fields.items()
+    }
+
+
+@record_type("lamp", zh="灯", en="Lamp", scopes=(in_grid("grid"),), access=ACCESS)
+class OldLamp(Record):
+    """A lamp, in centimetres."""
+
+    grid: Annotated[str, Field("网格", "Grid")]
+    height_cm: Annotated[int, Field("高度", "Height")]
+
+
+@record_type(
+    "lamp",
+    zh="灯",
+    en="Lamp",
+    scopes=(in_grid("grid"),),
+    access=ACCESS,
+    version=2,
+    steps={2: VersionStep(_scaled("height_cm", "height_mm", 10), _scaled("height_mm", "height_cm", 0.1))},
+)
+class Lamp(Record):
+    """The same in millimetres."""
+
+    grid: Annotated[str, Field("网格", "Grid")]
+    height_mm: Annotated[int, Field("高度", "Height")]
+
+
+def li_with(folder: Path, server: FakeServer, cls: type[Record]) -> AbstractAsyncContextManager[Device]:
+    """Li's phone with a program that knows `cls`."""
+    return Device.open(
+        folder / "li.db",
+        server=URL,
+        registry=registry_with(cls),
+        transport=server.transport,
+        clocks=server.time.clocks(),
+    )
 
 
 def registry_with(*classes: type[Record]) -> Registry:
@@ -91,6 +134,42 @@ async def test_a_type_the_app_does_not_know_is_left_out_until_it_does(tmp_path: 
     ) as li:
         await li.sync()
         assert [one.id for one in await li.find(NewTree)] == [tree]
+
+
+async def test_an_updated_app_shows_what_it_holds_in_the_new_form(tmp_path: Path) -> None:
+    """Records and unsent work of the older program are there under the new names, before any network."""
+    server = FakeServer(Time(), registry_with(Lamp))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    (sent,) = await server.import_records("lamp", [{"grid": GRID, "height_mm": 50}])
+    async with li_with(tmp_path, server, OldLamp) as li:
+        await li.sign_in("li", "secret")
+        await li.sync()
+        lamp = await li.get(OldLamp, sent)
+        assert lamp is not None
+        assert lamp.height_cm == 5
+        made = await li.create(OldLamp(grid=GRID, height_cm=7))
+    async with li_with(tmp_path, server, Lamp) as li:
+        assert {one.id: one.height_mm for one in await li.find(Lamp)} == {sent: 50, made.id: 70}
+        await li.sync()
+        assert {one.id: one.height_mm for one in await li.find(Lamp)} == {sent: 50, made.id: 70}
+
+
+async def test_work_refused_before_an_update_can_be_sent_after_it(tmp_path: Path) -> None:
+    """A refused change of the older program is resent in the new form."""
+    server = FakeServer(Time(), registry_with(Lamp))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    async with li_with(tmp_path, server, OldLamp) as li:
+        await li.sign_in("li", "secret")
+        made = await li.create(OldLamp(grid=GRID, height_cm=7))
+        server.add_user("li")
+        await li.sync()
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    async with li_with(tmp_path, server, Lamp) as li:
+        await li.sync()
+        (refusal,) = await li.refusals()
+        await li.resend(refusal)
+        await li.sync()
+        assert msgspec.msgpack.decode(server.state.records[made.id].fields) == {"grid": GRID, "height_mm": 70}
 
 
 async def test_a_client_too_old_is_told_after_its_work_was_taken(tmp_path: Path) -> None:

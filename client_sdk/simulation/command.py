@@ -1,6 +1,8 @@
 """gridwalk simulate."""
 
+import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -14,6 +16,7 @@ from client_sdk.simulation.trace import Line
 from client_sdk.simulation.world import Scenario
 
 _LAST_LINES = 60
+_INTERRUPTED = 130
 _PRESENT = Scenario()
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -52,38 +55,72 @@ def main(
         run = simulate(replay, scenario)
         _print_run(run, run.lines)
         sys.exit(1 if run.failure else 0)
-    failed = _play_all(range(first, first + seeds), scenario, processes, keep_going)
-    for run in failed:
+    wanted = range(first, first + seeds)
+    summary = _play_all(wanted, scenario, processes, keep_going)
+    for run in summary.failed:
         _print_run(run, run.lines[-_LAST_LINES:])
         _console.print(f"again: gridwalk simulate --replay {run.seed} --devices {devices} --steps {steps}\n")
-    sys.exit(1 if failed else 0)
+    _console.print(str(summary))
+    interrupted = summary.seeds < len(wanted) and not summary.failed
+    sys.exit(1 if summary.failed else _INTERRUPTED if interrupted else 0)
 
 
-def _play_all(seeds: range, scenario: Scenario, processes: int, keep_going: bool) -> list[Run]:
-    """The runs that failed."""
+class _Summary:
+    """What the runs that ended came to."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.changes = 0
+        self.failed: list[Run] = []
+        self._happened: Counter[str] = Counter()
+
+    def add(self, run: Run) -> None:
+        """Count one run."""
+        self.seeds += 1
+        self.changes += run.changes
+        self._happened.update(run.happened)
+        if run.failure:
+            self.failed.append(run)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{count:,} {what}" for what, count in sorted(self._happened.items()))
+        return f"{self.seeds:,} seeds, {self.changes:,} changes, {len(self.failed)} failed ({parts})"
+
+
+def _play_all(seeds: range, scenario: Scenario, processes: int, keep_going: bool) -> _Summary:
+    """The runs up to the first failure, or to an interruption by the keyboard."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
-    failed: list[Run] = []
-    changes = 0
-    with ProcessPoolExecutor(processes) as pool, Progress(*columns, console=_console) as bar:
+    summary = _Summary()
+    with (
+        ProcessPoolExecutor(processes, initializer=_leave_interrupts_to_the_parent) as pool,
+        Progress(*columns, console=_console) as bar,
+    ):
         task = bar.add_task("", total=len(seeds), told="")
         for run in _runs(pool, iter(seeds), scenario, processes):
-            changes += run.changes
-            if run.failure:
-                failed.append(run)
+            summary.add(run)
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed or 0.0
-            bar.update(task, advance=1, told=f"{speed:.1f} seeds/s, {changes:,} changes, {len(failed)} failed")
-            if failed and not keep_going:
+            told = f"{speed:.1f} seeds/s, {summary.changes:,} changes, {len(summary.failed)} failed"
+            bar.update(task, advance=1, told=told)
+            if summary.failed and not keep_going:
                 break
-    return failed
+    return summary
 
 
 def _runs(pool: ProcessPoolExecutor, seeds: Iterator[int], scenario: Scenario, processes: int) -> Iterator[Run]:
-    """Runs as they end; no more seeds are begun than processes can take."""
+    """Runs as they end; no more seeds are begun than processes can take. Ctrl-C ends it after those under way."""
     busy: set[Future[Run]] = {pool.submit(_played, seed, scenario) for seed in islice(seeds, 2 * processes)}
     while busy:
-        done, busy = wait(busy, return_when=FIRST_COMPLETED)
+        try:
+            done, busy = wait(busy, return_when=FIRST_COMPLETED)
+        except KeyboardInterrupt:
+            _console.print("interrupted")
+            done, busy, seeds = *wait([one for one in busy if not one.cancel()]), iter(())
         busy |= {pool.submit(_played, seed, scenario) for seed in islice(seeds, len(done))}
         yield from sorted((future.result() for future in done), key=lambda run: run.seed)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _played(seed: int, scenario: Scenario) -> Run:

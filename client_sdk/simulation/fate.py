@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import random
 import uuid
 from collections.abc import Awaitable, Callable
 
 from client_sdk.simulation.database import SimulatedStore
 from client_sdk.simulation.locks import ConnectionLost
+from client_sdk.simulation.programs import NEWEST, PROGRAMS
 from client_sdk.simulation.world import SCOPES, START_MS, World
 from field_schemas.access import Role
 
@@ -30,6 +30,7 @@ class Fate:
             self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
             self._give, self._give, self._end, self._end, self._server_writes, self._server_writes,
             self._rush, self._rush, self._rush, self._rush, self._purge, self._revoke,
+            self._deploy,
         ]  # fmt: skip
         if self._rng.random() < 0.5:
             self._events += [self._restore_database]
@@ -43,6 +44,14 @@ class Fate:
     async def _kill_server(self) -> None:
         server = self._rng.choice(self._world.servers)
         server.kill()
+        self._loop.call_later(self._rng.random() * 60, server.start)
+
+    async def _deploy(self) -> None:
+        """Start a server with the other program: newer, or, after a rollback, older. The others follow later."""
+        server = self._rng.choice(self._world.servers)
+        server.kill()
+        server.program = PROGRAMS[1] if server.program is NEWEST else NEWEST
+        self._world.happened["deployments"] += 1
         self._loop.call_later(self._rng.random() * 60, server.start)
 
     async def _doom_server(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from client_sdk.simulation.phone import Phone
+from client_sdk.simulation.programs import as_known
 from client_sdk.simulation.replay import Replay
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.trace import short
@@ -218,7 +219,7 @@ def _expected(world: World, phone: Phone) -> dict[uuid.UUID, tuple[int, dict[str
     for key, record in world.database.state.records.items():
         fields = None if record.deleted else seen_by(world.registry, phone.user, grants, now, record)
         if fields is not None:
-            expected[key] = record.version, fields
+            expected[key] = record.version, as_known(record.type, fields, phone.program.version)
     return expected
 
 

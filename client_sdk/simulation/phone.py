@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -16,9 +17,9 @@ from client_sdk.simulation.clocks import PhoneClock
 from client_sdk.simulation.disk import Crashed, Disk, SimulatedThread
 from client_sdk.simulation.ledger import CursorWatch, Ledger
 from client_sdk.simulation.network import Link
+from client_sdk.simulation.programs import NEWEST, PROGRAMS
 from client_sdk.store.thread import Tables
 from field_schemas.record import Record
-from field_schemas.registry import Registry
 
 URL = "https://grid.example"
 
@@ -26,8 +27,8 @@ URL = "https://grid.example"
 class Surroundings(Protocol):
     """What a phone needs of its world."""
 
-    registry: Registry
     ledger: Ledger
+    happened: Counter[str]
 
     def true_ms(self) -> float:
         """What no clock of a phone shows exactly."""
@@ -57,8 +58,10 @@ class Phone:
         self.rng = rng
         self.looked_at: list[Record] = []
         self.from_backup = False
+        self.program = rng.choice(PROGRAMS)
         self.clock = PhoneClock(world.true_ms, random.Random(rng.random()))
         self.disk = Disk(folder, random.Random(rng.random()), self._look)
+        self.happened = world.happened
         self._world = world
         self._watch = CursorWatch()
         self._stack = AsyncExitStack()
@@ -89,6 +92,10 @@ class Phone:
         """Note an event."""
         self._world.say(self.name, event)
 
+    def violated(self, invariant: str, what: str) -> None:
+        """Note that an invariant does not hold."""
+        self._world.violated(invariant, f"{self.name}: {what}")
+
     async def open(self) -> None:
         """Start the app, again and again until it comes up."""
         while True:
@@ -99,14 +106,14 @@ class Phone:
                 self.disk.revive()
                 continue
             if self._device.rescue is not None:
-                self._world.violated("store_sound", f"{self.name}: a crash damaged the store")
+                self.violated("store_sound", "a crash damaged the store")
             return
 
     def _opened(self) -> AbstractAsyncContextManager[Device]:
         return Device.open(
             self.disk.path,
             server=URL,
-            registry=self._world.registry,
+            registry=self.program.registry,
             transport=self.link,
             clocks=self.clock.clocks(),
             random_bytes=self.rng.randbytes,
@@ -130,6 +137,15 @@ class Phone:
             self.clock.reboot()
         await self.open()
         self.say("is open again")
+
+    async def update_app(self) -> None:
+        """Close the app and open a newer program, where there is one."""
+        if self.program is not NEWEST:
+            await self.close()
+            self.program = PROGRAMS[self.program.version]
+            await self.open()
+            self.say(f"updated the app, which knows signs of version {self.program.version}")
+            self.happened["app updates"] += 1
 
     async def act(self, work: Callable[["Phone"], Awaitable[None]]) -> None:
         """Let the user do something; what the app refuses is nothing special, a crash is dealt with."""
@@ -248,4 +264,4 @@ class Phone:
         ledger = self._world.ledger
         ledger.note(self.name, identity.user, identity.device, pending, self._world.true_ms())
         if moved := self._watch.look(tables):
-            self._world.violated("cursor_never_moves_back", f"{self.name} {moved}")
+            self.violated("cursor_never_moves_back", moved)

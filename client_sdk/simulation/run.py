@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ _TOO_LONG_S = 86_400
 
 
 class Run(msgspec.Struct):
-    """What became of a seed. `digest` differs when any event does."""
+    """What became of a seed. `digest` differs when any event does; `happened` counts what the mix is to hold."""
 
     seed: int
     digest: str
@@ -25,6 +26,7 @@ class Run(msgspec.Struct):
     failure: Failure | None
     changes: int
     virtual_s: float
+    happened: dict[str, int]
 
 
 def simulate(seed: int, scenario: Scenario) -> Run:
@@ -51,4 +53,11 @@ async def _play(seed: int, scenario: Scenario, folder: Path) -> Run:
         world.failures[0] if world.failures else None,
         len(world.ledger.made),
         asyncio.get_running_loop().time(),
+        _happened(world),
     )
+
+
+def _happened(world: World) -> dict[str, int]:
+    log = world.database.state.log.values()
+    verdicts = Counter("quarantined" if one.code == "device_quarantined" else str(one.outcome) for one in log)
+    return dict(verdicts + world.happened)

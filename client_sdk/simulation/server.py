@@ -14,10 +14,10 @@ import msgspec
 from client_sdk.simulation.accounts import PASSWORD, TOKEN_MS, Accounts, Session
 from client_sdk.simulation.database import Database, SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.locks import ConnectionLost
+from client_sdk.simulation.programs import PROGRAMS
 from client_sdk.simulation.signing import Signer
 from client_sdk.wire import Credentials, Me, Refresh, SessionResponse
 from field_schemas.access import Grant
-from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.decision import Submission
 from sync.errors import SequenceError, SyncError
@@ -55,7 +55,6 @@ class Surroundings(Protocol):
 
     database: Database
     accounts: Accounts
-    registry: Registry
     signer: Signer
 
     def now_ms(self) -> int:
@@ -105,6 +104,7 @@ class Server:
         self.alive = False
         self.steps_to_live: int | None = None
         self.calm = False
+        self.program = PROGRAMS[1]
         self._world = world
         self._rng = rng
         self._store = SimulatedStore(world.database, self._pace)
@@ -117,7 +117,7 @@ class Server:
         """Begin to serve."""
         if self.alive:
             return
-        self._world.say(self.name, "starts")
+        self._world.say(self.name, f"starts, knows signs of version {self.program.version}")
         self.alive = True
         self.steps_to_live = None
         self._waiting.clear()
@@ -275,26 +275,26 @@ class Server:
         asked = msgspec.structs.replace(asked, limit=min(asked.limit, self._rng.choice((2, 5, 20, 500))))
         grants, now = self._grants(session.user), self._world.now_ms()
         async with self._store.reading() as tx:
-            page = await pull(tx, self._world.registry, Actor(session.user, session.device, grants), asked, now)
+            page = await pull(tx, self.program.registry, Actor(session.user, session.device, grants), asked, now)
             self._world.on_delivery(session, grants, now, page.records, tx)
         return page
 
     async def _fetch(self, session: Session, asked: FetchRequest) -> FetchResponse:
         grants, now = self._grants(session.user), self._world.now_ms()
         async with self._store.reading() as tx:
-            found = await fetch(tx, self._world.registry, Actor(session.user, session.device, grants), asked, now)
+            found = await fetch(tx, self.program.registry, Actor(session.user, session.device, grants), asked, now)
             self._world.on_delivery(session, grants, now, found.records, tx)
         return found
 
     async def _history(self, session: Session, record: uuid.UUID) -> HistoryResponse:
         actor = Actor(session.user, session.device, self._grants(session.user))
         async with self._store.reading() as tx:
-            return await history(tx, self._world.registry, actor, record, self._world.now_ms())
+            return await history(tx, self.program.registry, actor, record, self._world.now_ms())
 
     async def _digest(self, session: Session, asked: DigestRequest) -> DigestResponse:
         actor = Actor(session.user, session.device, self._grants(session.user))
         async with self._store.reading() as tx:
-            return await digest(tx, self._world.registry, actor, asked, self._world.now_ms())
+            return await digest(tx, self.program.registry, actor, asked, self._world.now_ms())
 
     async def _receipt(self, session: Session, asked: ReceiptRequest) -> ReceiptResponse:
         signer = self._world.signer
@@ -327,7 +327,7 @@ class Server:
         for _ in range(_ATTEMPTS):
             try:
                 async with self._store.writing() as tx:
-                    return await push(tx, self._world.registry, submissions)
+                    return await push(tx, self.program.registry, submissions)
             except Collision:
                 self._world.say(self.name, "collides")
         raise Problem(503, "overloaded")

@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
+from field_schemas.record import Record, type_of
+
 
 class Line(NamedTuple):
     """One event: virtual ms since the start, who, what."""
@@ -35,6 +37,11 @@ class Trace:
         """A text that differs when any event does."""
         whole = "\n".join(str(line) for line in self.lines)
         return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def named(record: Record) -> str:
+    """A record's type and short id."""
+    return f"{type_of(type(record)).name} {short(record.id)}"
 
 
 def short(key: uuid.UUID) -> str:

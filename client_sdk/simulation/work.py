@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from client_sdk.batch import Batch
+from client_sdk.simulation.attending import answer_refusal, assign, resolve, undo
 from client_sdk.simulation.phone import Phone
-from client_sdk.simulation.trace import short
+from client_sdk.simulation.programs import FirstSign, Program, SecondSign, ThirdSign
+from client_sdk.simulation.trace import named
 from client_sdk.simulation.types import STEPS, Sample
 from field_schemas.places import Position
 from field_schemas.policies import SetOperand
-from field_schemas.record import Record, type_of
+from field_schemas.record import Record
 from field_schemas.types.component import Component
 from field_schemas.types.finding import FINDING_STATES, Finding, Note
 from field_schemas.types.patrol import TASK_STATES, ChecklistAnswer, PatrolTask
@@ -20,6 +22,8 @@ from field_schemas.workflow import Workflow
 GRIDS = ("440304001001001", "440304001001002", "440304001002001", "440304002001001")
 PLACE = Position(114.05, 22.54)
 _WORKED_ON = (Sample, Sample, Sample, Component, Finding, PatrolTask, Note)
+_SIGNS = 0.15
+"""How much of the work is on the type that programs of different ages know differently."""
 _WORDS = ("a", "b", "c", "d")
 
 
@@ -33,7 +37,7 @@ class Action(NamedTuple):
 async def create(phone: Phone) -> None:
     """Make a record."""
     made = await phone.device.create(_new(phone))
-    phone.say(f"creates {_name(made)}")
+    phone.say(f"creates {named(made)}")
     _keep(phone, made)
 
 
@@ -56,7 +60,7 @@ async def delete(phone: Phone) -> None:
     record = await _some(phone)
     if record is not None:
         await phone.device.delete(record)
-        phone.say(f"deletes {_name(record)}")
+        phone.say(f"deletes {named(record)}")
 
 
 async def several_at_once(phone: Phone) -> None:
@@ -69,33 +73,7 @@ async def several_at_once(phone: Phone) -> None:
             _change_in(batch, phone.rng, record)
         if phone.rng.random() < 0.2:
             batch.delete(made)
-    phone.say(f"makes {_name(made)}, changes {_name(record) if record else 'nothing'} in one batch")
-
-
-async def resolve(phone: Phone) -> None:
-    """Settle a conflict, for either side or the standing value."""
-    conflicts = await phone.device.conflicts()
-    if not conflicts:
-        return
-    conflict = phone.rng.choice(conflicts)
-    side = phone.rng.choice(("offered", "standing", "base"))
-    values = {row.field: getattr(row, side) for row in conflict.differences}
-    await phone.device.resolve(conflict, values)
-    phone.say(f"resolves {_name(conflict)} by what was {side}: {values}")
-
-
-async def resend(phone: Phone) -> None:
-    """Send a refused change again, or let it be."""
-    refusals = await phone.device.refusals()
-    if not refusals:
-        return
-    refusal = phone.rng.choice(refusals)
-    if phone.rng.random() < 0.6:
-        await phone.device.resend(refusal)
-        phone.say(f"resends {_name(refusal)} ({refusal.code})")
-    else:
-        await phone.device.dismiss(refusal)
-        phone.say(f"dismisses {_name(refusal)} ({refusal.code})")
+    phone.say(f"makes {named(made)}, changes {named(record) if record else 'nothing'} in one batch")
 
 
 async def sync(phone: Phone) -> None:
@@ -137,6 +115,11 @@ async def restart(phone: Phone) -> None:
     phone.say("closed and opened the app")
 
 
+async def update_app(phone: Phone) -> None:
+    """Install the next version of the app."""
+    await phone.update_app()
+
+
 async def set_clock(phone: Phone) -> None:
     """Turn the wall clock."""
     phone.say(f"has a clock that is wrong by {phone.clock.jump()} ms")
@@ -164,8 +147,10 @@ ACTIONS = (
     Action(20, update_what_was_seen),
     Action(2, delete),
     Action(5, several_at_once),
-    Action(8, resolve),
-    Action(7, resend),
+    Action(12, resolve),
+    Action(14, answer_refusal),
+    Action(2, assign),
+    Action(4, undo),
     Action(7, sync),
     Action(12, sync_meanwhile),
     Action(1, verify),
@@ -173,15 +158,12 @@ ACTIONS = (
     Action(3, lose_network),
     Action(4, doom),
     Action(1, restart),
+    Action(2, update_app),
     Action(2, set_clock),
     Action(2, back_up),
     Action(2, restore_backup),
     Action(1, lose_phone),
 )
-
-
-def _name(record: Record) -> str:
-    return f"{type_of(type(record)).name} {short(record.id)}"
 
 
 def _keep(phone: Phone, record: Record) -> None:
@@ -191,7 +173,8 @@ def _keep(phone: Phone, record: Record) -> None:
 async def _some(phone: Phone) -> Record | None:
     """One of the records on the device, mostly one of the oldest, which others work on too."""
     crowded = phone.rng.random() < 0.7
-    records: list[Any] = await phone.device.find(Sample if crowded else phone.rng.choice(_WORKED_ON))
+    kind = Sample if crowded else phone.rng.choice(_WORKED_ON)
+    records: list[Any] = await phone.device.find(phone.program.sign if phone.rng.random() < _SIGNS else kind)
     if not records:
         return None
     record: Record = phone.rng.choice(records[:3] if crowded else records)
@@ -203,7 +186,7 @@ async def _update(phone: Phone, record: Record) -> None:
     fields = _fields(phone.rng, record)
     await phone.device.update(record, **fields)
     told = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-    phone.say(f"updates {_name(record)}, seen at {record.version}: {told}")
+    phone.say(f"updates {named(record)}, seen at {record.version}: {told}")
 
 
 def _change_in(batch: Batch, rng: random.Random, record: Record) -> None:
@@ -214,6 +197,8 @@ def _new(phone: Phone) -> Record:
     rng = phone.rng
     grid = _grid(phone)
     word = rng.choice(_WORDS)
+    if rng.random() < _SIGNS:
+        return _new_sign(phone.program, grid, word)
     match rng.choice(_WORKED_ON):
         case type() as cls if cls is Component:
             return Component(code=word, kind="0101", grid=grid, place=PLACE, inspections=rng.randrange(3))
@@ -231,6 +216,15 @@ def _new(phone: Phone) -> Record:
         tags=sorted(rng.sample(_WORDS, 2)),
         secret=rng.choice((None, word)),
     )
+
+
+def _new_sign(program: Program, grid: str, word: str) -> Record:
+    match program.version:
+        case 1:
+            return FirstSign(grid=grid, text=word, height_cm=12)
+        case 2:
+            return SecondSign(grid=grid, title=word, height_mm=125)
+    return ThirdSign(grid=grid, title=word, height_mm=125, colour=word)
 
 
 def _grid(phone: Phone) -> str:
@@ -257,6 +251,7 @@ def _choices(rng: random.Random, record: Record) -> dict[str, Any]:
     word = rng.choice(_WORDS)
     text = f"{word}{number}"
     moved: dict[str, Any] = {"grid": rng.choice(GRIDS)} if rng.random() < 0.3 else {}
+    tags: dict[str, Any] = {"tags": SetOperand(add=[word], remove=[rng.choice(_WORDS)])}
     # What only supervisors may do is tried by all, now and then.
     bold: dict[str, Any] = {"order": text} if rng.random() < 0.15 else {}
     match record:
@@ -290,4 +285,10 @@ def _choices(rng: random.Random, record: Record) -> dict[str, Any]:
         case PatrolTask():
             answer = ChecklistAnswer(word, "ok", datetime.fromtimestamp(number, UTC), text)
             return {"answers": [answer], "state": _step(rng, TASK_STATES, record.state), "remark": text}
+        case FirstSign():
+            return moved | tags | {"text": text, "height_cm": number}
+        case SecondSign():
+            return moved | tags | {"title": text, "height_mm": number}
+        case ThirdSign():
+            return moved | tags | {"title": text, "height_mm": number, "colour": text}
     return moved | {"text": text}

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from client_sdk.simulation.database import SimulatedStore
 from client_sdk.simulation.locks import ConnectionLost
+from client_sdk.simulation.phone import Phone
 from client_sdk.simulation.programs import NEWEST, PROGRAMS
 from client_sdk.simulation.world import SCOPES, START_MS, World
 from field_schemas.access import Role
@@ -73,6 +74,9 @@ class Fate:
         held = len(world.database.state.log)
         world.say("database", f"is restored from a backup with {len(backup.log)} of {held} changes")
         world.restore(backup, uuid.UUID(int=rng.getrandbits(128), version=4))
+        losers = [phone for phone in world.phones if world.restored_away.intersection(world.ledger.of(phone.name))]
+        if losers and rng.random() < 0.5:
+            self._revoke_phone(rng.choice(losers))
 
     async def _purge(self) -> None:
         """Drop the traces of what is long deleted; here, of all that is settled."""
@@ -85,9 +89,11 @@ class Fate:
 
     async def _revoke(self) -> None:
         """A phone is reported lost, rightly or not."""
-        phone = self._rng.choice(self._world.phones)
+        self._revoke_phone(self._rng.choice(self._world.phones))
+
+    def _revoke_phone(self, phone: Phone) -> None:
         device = phone.device_id
-        if device is not None and self._rng.random() < 0.5:
+        if device is not None:
             self._world.accounts.revoke(device, self._world.now_ms())
             self._world.say("office", f"revokes {phone.name}")
 

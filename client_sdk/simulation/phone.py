@@ -58,7 +58,7 @@ class Phone:
         self.rng = rng
         self.looked_at: list[Record] = []
         self.from_backup = False
-        self.program = rng.choice(PROGRAMS)
+        self.program = rng.choice((PROGRAMS[0], *PROGRAMS))
         self.clock = PhoneClock(world.true_ms, random.Random(rng.random()))
         self.disk = Disk(folder, random.Random(rng.random()), self._look)
         self.happened = world.happened
@@ -66,7 +66,7 @@ class Phone:
         self._watch = CursorWatch()
         self._stack = AsyncExitStack()
         self._device: Device | None = None
-        self._syncing: asyncio.Task[None] | None = None
+        self._syncing: asyncio.Task[SyncReport | None] | None = None
         self._tables: Tables | None = None
 
     @property
@@ -164,15 +164,17 @@ class Phone:
     def begin_sync(self) -> None:
         """Sync, while the user goes on."""
         if self._device is not None and (self._syncing is None or self._syncing.done()):
-            self._syncing = asyncio.ensure_future(self._in_background())
+            self._syncing = asyncio.ensure_future(self.sync_unwatched())
 
-    async def _in_background(self) -> None:
+    async def sync_unwatched(self) -> SyncReport | None:
+        """Sync; what nobody should ever see is noted."""
         try:
-            await self.sync()
+            return await self.sync()
         except Crashed:
-            pass
+            return None
         except Exception as error:
             self._world.broken(f"{self.name} sync", error)
+            return None
 
     async def cancel_sync(self) -> None:
         """Cancel a sync that is under way."""

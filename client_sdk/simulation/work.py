@@ -22,7 +22,7 @@ from field_schemas.workflow import Workflow
 GRIDS = ("440304001001001", "440304001001002", "440304001002001", "440304002001001")
 PLACE = Position(114.05, 22.54)
 _WORKED_ON = (Sample, Sample, Sample, Component, Finding, PatrolTask, Note)
-_SIGNS = 0.15
+_SIGNS = 0.25
 """How much of the work is on the type that programs of different ages know differently."""
 _WORDS = ("a", "b", "c", "d")
 

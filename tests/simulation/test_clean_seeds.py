@@ -18,6 +18,15 @@ def test_seed_is_clean(seed: int) -> None:
     assert simulate(seed, Scenario()).failure is None
 
 
+def test_the_mix_holds_everything() -> None:
+    """What is rare in a day comes within a few."""
+    happened = {what for seed in range(8) for what in simulate(seed, Scenario()).happened}
+    assert happened >= {
+        "app updates", "applied", "conflict", "deployments", "merged", "purges", "quarantined", "refused", "resolved",
+        "restores", "undone", "wipes",
+    }  # fmt: skip
+
+
 def test_same_seed_same_run() -> None:
     """A seed gives the same trace every time, another seed another one."""
     assert simulate(1, SMALL).digest == simulate(1, SMALL).digest != simulate(2, SMALL).digest

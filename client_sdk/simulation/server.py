@@ -3,7 +3,6 @@
 import asyncio
 import random
 import uuid
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from client_sdk.simulation.database import Database, SimulatedStore, SimulatedTr
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.programs import PROGRAMS
 from client_sdk.simulation.signing import Signer
+from client_sdk.simulation.writers import PushQueue
 from client_sdk.wire import Credentials, Me, Refresh, SessionResponse
 from field_schemas.access import Grant
 from sync.authority import Actor
@@ -88,14 +88,6 @@ class Problem(Exception):
         self.expected = expected
 
 
-class _Waiting:
-    """A push and the future of its answer."""
-
-    def __init__(self, submission: Submission, answer: asyncio.Future[PushResponse | Exception]) -> None:
-        self.submission = submission
-        self.answer = answer
-
-
 class Server:
     """Handles requests in tasks of its own; `kill` ends all of them, and `start` is needed again."""
 
@@ -110,8 +102,7 @@ class Server:
         self._store = SimulatedStore(world.database, self._pace)
         self._tasks: list[asyncio.Task[None]] = []
         self._requests: list[asyncio.Future[httpx.Response | None]] = []
-        self._waiting: deque[_Waiting] = deque()
-        self._wake = asyncio.Event()
+        self._pushes = PushQueue(self._commit)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -120,8 +111,8 @@ class Server:
         self._world.say(self.name, f"starts, knows signs of version {self.program.version}")
         self.alive = True
         self.steps_to_live = None
-        self._waiting.clear()
-        self._tasks = [asyncio.ensure_future(self._write()) for _ in range(_WRITERS)]
+        self._pushes.clear()
+        self._tasks = [asyncio.ensure_future(self._pushes.write()) for _ in range(_WRITERS)]
 
     def kill(self) -> None:
         """Die at once. Requests in flight get no answer; a transaction commits wholly or not at all."""
@@ -261,13 +252,7 @@ class Server:
         now = self._world.now_ms()
         revoked = self._world.accounts.is_revoked(session.device, now)
         actor = Actor(session.user, session.device, self._grants(session.user), revoked=revoked)
-        answer: asyncio.Future[PushResponse | Exception] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(Submission(actor, changes, now), answer))
-        self._wake.set()
-        response = await answer
-        if isinstance(response, Exception):
-            raise response
-        return response
+        return await self._pushes.submit(Submission(actor, changes, now))
 
     async def _pull(self, session: Session, content: bytes) -> PullResponse:
         asked = _decode(content, type=PullRequest)
@@ -302,26 +287,6 @@ class Server:
         async with self._store.reading() as tx:
             given = await receipt(tx, actor, signer.read(asked.previous), asked.changes, self._world.now_ms())
         return ReceiptResponse(signer.sign(given))
-
-    async def _write(self) -> None:
-        """Commit what waits, together."""
-        while True:
-            while not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-            batch = [*self._waiting]
-            self._waiting.clear()
-            await self._settle(batch)
-
-    async def _settle(self, batch: list[_Waiting]) -> None:
-        answers: list[PushResponse | SyncError] | list[Exception]
-        try:
-            answers = await self._commit([one.submission for one in batch])
-        except Exception as error:
-            answers = [error] * len(batch)
-        for one, answer in zip(batch, answers, strict=True):
-            if not one.answer.done():
-                one.answer.set_result(answer)
 
     async def _commit(self, submissions: list[Submission]) -> list[PushResponse | SyncError]:
         for _ in range(_ATTEMPTS):

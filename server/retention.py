@@ -7,8 +7,12 @@ import msgspec
 from server.accounts.devices import Device, Devices
 from server.storage.database import Database
 from server.storage.singleton import PURGE, alone
+from server.storage.traces import count_traces, portions
 from sync.clock import DAY_MS, Milliseconds
-from sync.storage import FeedPosition, WriteTransaction
+from sync.storage import FeedPosition
+
+TRACES_AT_ONCE = 10_000
+"""Traces dropped in one transaction: on SQLite all writers wait for it, on PostgreSQL all cursors do."""
 
 
 class Purge(msgspec.Struct, frozen=True):
@@ -19,41 +23,41 @@ class Purge(msgspec.Struct, frozen=True):
     held_by: Device | None = None
 
 
-class _Tried(Exception):
-    """Ends the transaction of a purge that was only tried."""
-
-
 class Retention:
     """Drops the traces in a database. A device not seen for `idle_days` is not waited for: it will start afresh."""
 
-    def __init__(self, database: Database, idle_days: int, now_ms: Milliseconds) -> None:
+    def __init__(
+        self, database: Database, idle_days: int, now_ms: Milliseconds, at_once: int = TRACES_AT_ONCE
+    ) -> None:
         self._database = database
         self._idle_ms = idle_days * DAY_MS
         self._now_ms = now_ms
+        self._at_once = at_once
 
     async def purge(self, *, dry_run: bool = False) -> Purge | None:
-        """Drop what no device needs; None while another process does it. A `dry_run` only counts."""
+        """Drop what no device needs, in many short transactions; None while another process does it.
+
+        One that is interrupted is gone on with by the next. A `dry_run` only counts.
+        """
         async with alone(self._database.engine, PURGE) as here:
             if not here:
                 return None
             slowest = slowest_device(await Devices(self._database, self._now_ms).of(), self._now_ms() - self._idle_ms)
-            done = Purge(FeedPosition(), 0, slowest)
-            try:
-                async with self._database.store.writing() as tx:
-                    done = await _drop(tx, slowest)
-                    if dry_run:
-                        raise _Tried
-            except _Tried:
-                pass
-            return done
+            async with self._database.store.reading() as tx:
+                horizon, purged = await tx.horizon(), await tx.purged()
+            until = min(horizon, read_until(slowest)) if slowest else horizon
+            if until <= purged:
+                return Purge(purged, 0, slowest)
+            if dry_run:
+                return Purge(until, await count_traces(self._database.read_engine, until), slowest)
+            return Purge(until, await self._drop(until), slowest)
 
-
-async def _drop(tx: WriteTransaction, slowest: Device | None) -> Purge:
-    horizon, purged = await tx.horizon(), await tx.purged()
-    until = min(horizon, read_until(slowest)) if slowest else horizon
-    if until <= purged:
-        return Purge(purged, 0, slowest)
-    return Purge(until, await tx.purge(until), slowest)
+    async def _drop(self, until: FeedPosition) -> int:
+        dropped = 0
+        for bound in await portions(self._database.read_engine, until, self._at_once):
+            async with self._database.store.writing() as tx:
+                dropped += await tx.purge(bound)
+        return dropped
 
 
 def slowest_device(devices: Iterable[Device], idle_before_ms: int) -> Device | None:

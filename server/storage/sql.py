@@ -39,13 +39,11 @@ MEMBERS = """
     ORDER BY feed.tx, feed.version LIMIT $5
 """
 PURGED = "SELECT purged_tx, purged_version FROM store"
-PURGE_FEED = """
-    DELETE FROM feed WHERE (tx, version) <= ($1, $2)
-        AND (gone OR record IN (SELECT id FROM records WHERE deleted))
-"""
-PURGE_RECORDS = (
-    "UPDATE records SET fields = $3, marks = $3 WHERE deleted AND (tx, version) <= ($1, $2) AND fields <> $3"
-)
+# A list of all deleted records would not fit PostgreSQL's memory for hashes, and be read again for each entry.
+IS_TRACE = "(gone OR EXISTS (SELECT 1 FROM records WHERE id = feed.record AND deleted))"
+NOT_YET_PURGED = f"(tx, version) > ({PURGED}) AND (tx, version) <= ($1, $2)"
+PURGE_FEED = f"DELETE FROM feed WHERE {NOT_YET_PURGED} AND {IS_TRACE}"
+PURGE_RECORDS = f"UPDATE records SET fields = $3, marks = $3 WHERE deleted AND {NOT_YET_PURGED} AND fields <> $3"
 PURGE_NOTED = "UPDATE store SET purged_tx = $1, purged_version = $2"
 NO_FIELDS = msgspec.msgpack.encode({})
 SCAN_FIRST = f"SELECT {RECORD_COLUMNS} FROM records WHERE type = $1 AND NOT deleted ORDER BY id LIMIT $2"

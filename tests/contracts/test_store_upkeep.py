@@ -202,3 +202,29 @@ async def test_a_renewed_record_can_be_written(store: Store) -> None:
         record = a_record(1, version=version, tx=tx.tx)
         await tx.write(a_batch([record], feed_removed=[removed], feed_added=[added]))
     assert await read_feed(store) == [an_id(1)]
+
+
+async def test_a_purge_in_portions(store: Store) -> None:
+    """Purging step by step leaves what purging at once leaves, and each step counts its own."""
+    rows = [await place(store, number, deleted=number % 2 == 0) for number in range(1, 7)]
+    bounds = [FeedPosition(row.tx, row.version) for row in rows]
+    assert [await purge(store, bound) for bound in bounds] == [0, 1, 0, 1, 0, 1]
+    assert await read_feed(store) == [an_id(number) for number in (1, 3, 5)]
+    async with store.reading() as tx:
+        assert await tx.purged() == bounds[-1]
+
+
+async def test_a_purge_that_ended_midway(store: Store) -> None:
+    """Of a purge in portions that was interrupted, what was done is noted, and the rest goes by the next."""
+    first, second = [await place(store, number, deleted=True) for number in (1, 2)]
+    await purge(store, FeedPosition(first.tx, first.version))
+    try:
+        async with store.writing() as tx:
+            await tx.purge(FeedPosition(second.tx, second.version))
+            raise InterruptedError
+    except InterruptedError:
+        pass
+    async with store.reading() as tx:
+        assert await tx.purged() == (first.tx, first.version)
+    assert await read_feed(store) == [an_id(2)]
+    assert await purge(store, await horizon(store)) == 1

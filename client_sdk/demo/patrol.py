@@ -10,8 +10,9 @@ import msgspec
 
 from client_sdk import Device, TrackRecorder
 from client_sdk.demo import show
-from client_sdk.demo.city import NEXT_STREET, STREET, Cast, cost, gather
+from client_sdk.demo.city import NAMES, NEXT_STREET, STREET, Cast, cost, gather
 from client_sdk.demo.stage import Stage
+from client_sdk.demo.words import LABELS, field_words, show_attention
 from field_schemas.places import Position
 from field_schemas.record import Record, type_of
 from field_schemas.track_points import TrackPoint
@@ -36,17 +37,17 @@ CHECKLIST = [
 ]
 
 
-async def play(stage: Stage) -> bool:
-    """Play the scene; whether everything it claims turned out true."""
+async def play(stage: Stage) -> None:
+    """Play the scene."""
     async with AsyncExitStack() as devices:
-        show.scene("Morning: each device signs in once and fetches its area")
-        cast = await gather(stage, devices)
+        show.scene(("早晨：每台设备登录一次，取回辖区数据", "Morning: each device signs in once and gets its area"))
+        cast = await gather(stage, devices, chief="chen.jie")
         await _tasks_arrive(cast)
         await stage.stop_server()
-        show.scene("The network is gone, the server process too")
+        show.scene(("没有网络，服务器也停了", "The network is gone, the server process too"))
         shared, disputed, forbidden = await _choose(cast)
-        await _work_offline(cast.li, "li.na", "李娜")
-        await _work_offline(cast.wang, "wang.wei", "王伟")
+        await _work_offline(cast.li)
+        await _work_offline(cast.wang)
         await cast.li.update(shared, remark="盖板有裂纹，已设警示", tags={"add": ["crack"]}, inspections=1)
         await cast.wang.update(shared, material="球墨铸铁", tags={"add": ["night"]}, inspections=1)
         await cast.li.update(disputed, condition="worn")
@@ -57,7 +58,7 @@ async def play(stage: Stage) -> bool:
         await _evening(stage, cast)
         await _show_merge(cast, shared)
         await _settle(cast, disputed)
-        return await _finale(cast, disputed)
+        await _finale(cast, disputed)
 
 
 async def _tasks_arrive(cast: Cast) -> None:
@@ -65,7 +66,7 @@ async def _tasks_arrive(cast: Cast) -> None:
     due = _now() + timedelta(hours=8)
     for user, device in (("li.na", cast.li), ("wang.wei", cast.wang)):
         (place, *_) = await device.find(Component, limit=1)
-        await cast.chen.create(
+        await cast.chief.create(
             PatrolTask(
                 subject=f"{place.name or place.code} 周边巡查",
                 grid=place.grid,
@@ -75,10 +76,15 @@ async def _tasks_arrive(cast: Cast) -> None:
                 checklist=CHECKLIST,
             )
         )
-    await cast.chen.sync()
+    await cast.chief.sync()
     for device in (cast.li, cast.wang):
         await device.sync()
-    show.say("陈洁 assigned a task with a checklist to each inspector; both devices have it.")
+    show.say(
+        (
+            "陈洁给每位网格员派了一项带检查清单的任务，两台设备都已收到。",
+            "Chen Jie assigned a task with a checklist to each inspector; both devices have it.",
+        )
+    )
 
 
 async def _choose(cast: Cast) -> tuple[Component, Component, Component]:
@@ -88,9 +94,9 @@ async def _choose(cast: Cast) -> tuple[Component, Component, Component]:
     return shared, disputed, across[0]
 
 
-async def _work_offline(device: Device, user: str, name: str) -> None:
+async def _work_offline(device: Device) -> None:
     """One inspector's day: shift, track, task with checklist, findings."""
-    began = time.perf_counter()
+    began, user = time.perf_counter(), device.user or ""
     (task,) = await device.find(PatrolTask, assignee=user)
     start = task.place or Position(0, 0)
     shift = await device.create(PatrolShift(inspector=user, grid=STREET, starts_at=_now()))
@@ -115,9 +121,14 @@ async def _work_offline(device: Device, user: str, name: str) -> None:
     await device.update(task, state="finished")
     await device.update(shift, state="ended", punches=[Punch("out", _now(), start)])
     spent = time.perf_counter() - began
+    zh, en = NAMES[user]
     show.say(
-        f"{name} walked {TRACK_POINTS} track points, answered {len(answers)} checklist items and reported "
-        f"{len(near)} findings, all on the device, in {spent:.2f} s."
+        (
+            f"{zh}记录了 {TRACK_POINTS} 个轨迹点，答完 {len(answers)} 项检查，上报 {len(near)} 个问题，"
+            f"都在设备上，用时 {spent:.2f} 秒。",
+            f"{en} walked {TRACK_POINTS} track points, answered {len(answers)} checklist items and reported "
+            f"{len(near)} findings, all on the device, in {spent:.2f} s.",
+        )
     )
 
 
@@ -138,80 +149,107 @@ async def _show_outboxes(cast: Cast) -> None:
     rows = []
     for name, device in cast:
         pending = await device.pending()
-        kinds = Counter(change.type for change in pending)
-        rows.append((name, len(pending), ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))))
-    show.table(("device", "unsent", "changes"), rows, "What waits on the devices")
+        kinds = Counter(LABELS[change.type] for change in pending)
+        rows.append(
+            (
+                name,
+                len(pending),
+                (
+                    "，".join(f"{kind.zh} {count}" for kind, count in kinds.items()),
+                    ", ".join(f"{kind.en} {count}" for kind, count in kinds.items()),
+                ),
+            )
+        )
+    columns = (("设备", "device of"), ("未发", "unsent"), ("更改", "changes"))
+    show.table(columns, rows, ("设备上等待发送的更改", "What waits on the devices"))
 
 
 async def _evening(stage: Stage, cast: Cast) -> None:
-    show.scene("Evening: the server is back, everyone syncs")
+    show.scene(("傍晚：服务器恢复，各自同步", "Evening: the server is back, everyone syncs"))
     await stage.start_server()
     rows = []
     for name, device in cast:
         report = await device.sync()
-        verdicts = [report.verdicts.get(kind, 0) for kind in ("applied", "merged", "conflict", "refused")]
-        rows.append((name, report.pushed, *verdicts, report.pulled, *cost(report)))
+        received, _, seconds = cost(report)
+        verdicts = [report.verdicts.get(kind, 0) for kind in show.OUTCOMES]
+        rows.append((name, report.pushed, *verdicts, report.pulled, received, seconds))
     for _, device in cast:
         await device.sync()
-    show.table(
-        ("device", "sent", "applied", "merged", "conflict", "refused", "records", "received", "requests", "time"),
-        rows,
-    )
+    columns = (("设备", "device of"), ("发送", "sent"), *(words for words, _ in show.OUTCOMES.values()))
+    show.table((*columns, ("记录", "records"), ("接收", "received"), ("用时", "time")), rows)
 
 
 async def _show_merge(cast: Cast, seen: Component) -> None:
-    show.scene("Different fields of one component: both kept")
-    now = await cast.chen.get(Component, seen.id) or seen
+    show.scene(("同一部件的不同字段：两边都保留", "Different fields of one component: both kept"))
+    now = await cast.chief.get(Component, seen.id) or seen
     rows = [
-        ("remark", seen.remark or "–", "盖板有裂纹，已设警示", "", now.remark or ""),
-        ("material", seen.material or "–", "", "球墨铸铁", now.material or ""),
-        ("tags", ", ".join(seen.tags) or "–", "+ crack", "+ night", ", ".join(now.tags)),
-        ("inspections", str(seen.inspections), "+ 1", "+ 1", str(now.inspections)),
+        (field_words(Component, name), *cells)
+        for name, cells in {
+            "remark": (seen.remark or "–", "盖板有裂纹，已设警示", "", now.remark or ""),
+            "material": (seen.material or "–", "", "球墨铸铁", now.material or ""),
+            "tags": (", ".join(seen.tags) or "–", "+ crack", "+ night", ", ".join(now.tags)),
+            "inspections": (str(seen.inspections), "+1", "+1", str(now.inspections)),
+        }.items()
     ]
-    show.table(("field", "before", "李娜", "王伟", "on all devices"), rows, f"{seen.name or seen.code}")
+    columns = (("字段", "field"), ("原值", "before"), NAMES["li.na"], NAMES["wang.wei"])
+    show.table((*columns, ("所有设备上", "on all devices")), rows, seen.name or seen.code)
 
 
 async def _settle(cast: Cast, disputed: Component) -> None:
-    show.scene("The same field: a person decides; a change without a grant: refused, not lost")
-    (conflict,) = await cast.chen.conflicts()
-    rows = [(row.field, row.base, row.standing, row.offered, conflict.offered_by) for row in conflict.differences]
-    show.table(("field", "before", "stands", "offered", "by"), rows, f"Conflict at {disputed.name or disputed.code}")
-    await cast.chen.resolve(conflict, {"condition": "damaged"})
-    await cast.chen.sync()
-    show.say("陈洁 decides: [bold]damaged[/]. The decision is a change like any other.")
-    attention = await cast.wang.needs_attention("zh")
-    show.table(("what", "why", "what to do"), [(a.title, a.reason, a.advice) for a in attention], "On 王伟's phone")
+    show.scene(
+        (
+            "同一字段由人裁定；没有授权的更改退回而不丢失",
+            "The same field: a person decides. Not permitted: refused, kept",
+        )
+    )
+    (conflict,) = await cast.chief.conflicts()
+    rows = [
+        (field_words(Component, row.field), row.base, row.standing, row.offered, NAMES[conflict.offered_by])
+        for row in conflict.differences
+    ]
+    columns = (("字段", "field"), ("原值", "before"), ("现值", "stands"), ("提出", "offered"), ("提出人", "by"))
+    name = disputed.name or disputed.code
+    show.table(columns, rows, (f"冲突：{name}", f"Conflict at {name}"))
+    await cast.chief.resolve(conflict, {"condition": "damaged"})
+    await cast.chief.sync()
+    show.say(
+        (
+            "陈洁裁定：[bold]damaged[/]。裁定和其他更改一样，也是一条更改。",
+            "Chen Jie decides: [bold]damaged[/]. The decision is a change like any other.",
+        )
+    )
+    await show_attention(cast.wang)
     for refusal in await cast.wang.refusals():
         await cast.wang.dismiss(refusal)
-    for _, device in cast:
-        await device.sync()
-    for _, device in cast:
-        await device.sync()
+    for _ in range(2):
+        for _, device in cast:
+            await device.sync()
 
 
-async def _finale(cast: Cast, disputed: Component) -> bool:
-    show.scene("Is it true?")
+async def _finale(cast: Cast, disputed: Component) -> None:
+    show.scene(("都属实吗？", "Is it true?"))
     copies = [await _copy(device) for _, device in cast]
     unsent = [len(await device.pending()) for _, device in cast]
-    verdicts = [await device.verdicts() for _, device in cast]
+    verdicts = [one for _, device in cast for one in await device.verdicts()]
     final = await cast.li.get(Component, disputed.id)
-    checks = [
-        show.check(
-            copies[0] == copies[1] == copies[2], f"all three copies of {STREET} agree: {len(copies[0]):,} records"
+    show.check(
+        copies[0] == copies[1] == copies[2],
+        (
+            f"街道 {STREET} 的三份副本一致：{len(copies[0]):,} 条记录",
+            f"all three copies of {STREET} agree: {len(copies[0]):,} records",
         ),
-        show.check(unsent == [0, 0, 0], "nothing is left unsent"),
-        show.check(
-            all(v.outcome for own in verdicts for v in own),
-            f"{sum(map(len, verdicts))} changes, each with its verdict",
-        ),
-        show.check(
-            final is not None and final.condition == "damaged",
-            "the supervisor's decision stands on the inspector's phone",
-        ),
-        show.check(not await cast.chen.conflicts(), "no conflict is open"),
-        show.check(not await cast.wang.refusals(), "no refusal is open"),
-    ]
-    return all(checks)
+    )
+    show.check(unsent == [0, 0, 0], ("没有未发送的更改", "nothing is left unsent"))
+    show.check(
+        all(one.outcome for one in verdicts),
+        (f"{len(verdicts)} 条更改，条条有结论", f"{len(verdicts)} changes, each with its verdict"),
+    )
+    show.check(
+        final is not None and final.condition == "damaged",
+        ("主管的裁定已到网格员手机上", "the supervisor's decision stands on the inspector's phone"),
+    )
+    show.check(not await cast.chief.conflicts(), ("没有未决的冲突", "no conflict is open"))
+    show.check(not await cast.wang.refusals(), ("没有未处理的退回", "no refusal is open"))
 
 
 async def _copy(device: Device) -> dict[str, bytes]:

@@ -20,9 +20,12 @@ class StageError(Exception):
 
 
 class Stage:
-    """A server in `folder`, on SQLite there or on `database_url`, driven by the same commands a person would type."""
+    """A server in `folder`, on SQLite there or on `database_url`, driven by the same commands a person would type.
 
-    def __init__(self, folder: Path, database_url: str | None = None) -> None:
+    `settings` are further settings of the server, by their variables (GRIDWALK_...).
+    """
+
+    def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
         self.folder = folder
         self.password = secrets.token_urlsafe(12)
         self.url = f"http://127.0.0.1:{(port := _free_port())}"
@@ -33,6 +36,7 @@ class Stage:
             "GRIDWALK_PORT": str(port),
             # One process, so that ending it ends all of the server.
             "GRIDWALK_WORKERS": "1",
+            **settings,
         }
         self._server: asyncio.subprocess.Process | None = None
 
@@ -68,6 +72,12 @@ class Stage:
         if process.returncode:
             raise StageError(f"gridwalk {' '.join(words)} failed:\n{text}")
         return text
+
+    async def restart_server(self, **settings: str) -> None:
+        """Stop the server and start it with other settings, given by their variables."""
+        await self.stop_server()
+        self._environment.update(settings)
+        await self.start_server()
 
     async def add_user(self, name: str, *grants: tuple[str, str]) -> None:
         """An account with (role, scope) grants."""

@@ -73,7 +73,7 @@ async def _play(servers: Servers, plan: Plan) -> Run:
 def _report(run: Run, servers: Servers, plan: Plan) -> None:
     history = run.history
     verdicts = [verdict.outcome for device in history.devices for verdict in device.answers]
-    rows: list[tuple[str, object]] = [
+    rows: list[tuple[str, str | int]] = [
         ("server processes killed", servers.kills),
         ("ready again after, median", f"{statistics.median(servers.ready_s or [0]):.2f} s"),
         ("requests", run.traffic.requests),

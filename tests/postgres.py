@@ -21,6 +21,13 @@ def running_postgres() -> Iterator[URL]:
     if standing:
         yield make_url(standing)
         return
+    with new_cluster() as url:
+        yield url
+
+
+@contextmanager
+def new_cluster() -> Iterator[URL]:
+    """As `running_postgres`, always on a server started for it."""
     folder = Path(mkdtemp(prefix="gridwalk-pg-"))
     server = get_server(folder / "data", cleanup_mode="delete")
     (socket_folder,) = parse_qs(urlsplit(server.get_uri()).query)["host"]

@@ -72,7 +72,8 @@ def restore(file: Path) -> None:
     settings = loaded_settings().settings
     if not settings.on_sqlite:
         dbname = _dbname(settings)
-        command = f"pg_restore --clean --if-exists {dbname} {shlex.quote(str(file))} && gridwalk renew-epoch"
+        restoring = f"pg_restore --clean --if-exists --single-transaction {dbname} {shlex.quote(str(file))}"
+        command = f"{restoring} && gridwalk renew-epoch"
         raise CommandFailed(
             f"PostgreSQL 请停止服务后用：{command}", f"on PostgreSQL stop the server and use: {command}"
         )
@@ -95,7 +96,7 @@ def renew() -> None:
 
     \b
     Example:
-      pg_restore --clean --if-exists --dbname=gridwalk gridwalk.dump && gridwalk renew-epoch
+      pg_restore --clean --if-exists --single-transaction --dbname=gridwalk gridwalk.dump && gridwalk renew-epoch
     """
     settings = loaded_settings().settings
     if settings.on_sqlite and _sqlite_file(settings).exists():

@@ -30,7 +30,7 @@ SCENES: Mapping[str, Scene] = {
 
 
 @click.command()
-@click.argument("scenes", nargs=-1, type=click.Choice(list(SCENES)))
+@click.argument("scenes", metavar="[SCENE]...", nargs=-1, type=click.Choice(list(SCENES)))
 @click.option("--components", default=10_000, show_default=True, help="City components in the sample.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the server's and devices' files in this folder.")
 @click.pass_context

@@ -6,6 +6,7 @@ import functools
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from field_schemas.labels import Label
 from sync.errors import SyncError
 
 MIN_LENGTH = 10
@@ -14,19 +15,28 @@ MAX_LENGTH = 200
 _hasher = PasswordHasher()
 
 
+class PasswordWeak(SyncError):
+    """A password that the policy does not allow, with everything it lacks; in the detail in both languages."""
+
+    def __init__(self, missing: list[Label]) -> None:
+        super().__init__("password_weak", "; ".join(f"{one.en} / {one.zh}" for one in missing))
+        self.missing = missing
+
+
 def check_policy(user: str, password: str) -> None:
-    """Raise SyncError `password_weak` saying everything that is missing."""
+    """Raises PasswordWeak."""
     missing = []
     if len(password) < MIN_LENGTH:
-        missing.append(f"at least {MIN_LENGTH} characters / 至少 {MIN_LENGTH} 个字符")
+        missing.append(Label(f"至少 {MIN_LENGTH} 个字符", f"at least {MIN_LENGTH} characters"))
     if len(password) > MAX_LENGTH:
-        missing.append(f"at most {MAX_LENGTH} characters / 至多 {MAX_LENGTH} 个字符")
+        missing.append(Label(f"至多 {MAX_LENGTH} 个字符", f"at most {MAX_LENGTH} characters"))
     if user.lower() in password.lower():
-        missing.append("not the user name / 不含用户名")
+        missing.append(Label("不含用户名", "not the user name"))
     if len(set(password)) < MIN_LENGTH // 2:
-        missing.append(f"at least {MIN_LENGTH // 2} different characters / 至少 {MIN_LENGTH // 2} 种不同字符")
+        different = MIN_LENGTH // 2
+        missing.append(Label(f"至少 {different} 种不同字符", f"at least {different} different characters"))
     if missing:
-        raise SyncError("password_weak", "; ".join(missing))
+        raise PasswordWeak(missing)
 
 
 async def hash_password(password: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from server.cli.usage import in_language
 from server.cli.words import LANGUAGES, CommandFailed, choose_language
 
 TRACEBACK_VARIABLE = "GRIDWALK_TRACEBACK"
@@ -46,6 +47,8 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise in_language(error) from error
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:

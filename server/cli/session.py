@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.codes import CODES
 from field_schemas.registry import Registry, load_types
+from server.accounts.passwords import PasswordWeak
 from server.cli.words import CommandFailed, say
 from server.importing.problems import ImportFailed
 from server.settings import LoadedSettings, Settings, SettingsError, load_settings
@@ -124,6 +125,9 @@ def refused(error: SyncError) -> CommandFailed:
     code = CODES.get(error.code)
     if code is None:
         return CommandFailed(error.detail, error.detail)
+    if isinstance(error, PasswordWeak):
+        zh, en = "；".join(one.zh for one in error.missing), "; ".join(one.en for one in error.missing)
+        return CommandFailed(f"{code.title.zh}：{zh}", f"{code.title.en}: {en}")
     return CommandFailed(f"{code.title.zh}：{error.detail}", f"{code.title.en}: {error.detail}")
 
 

@@ -1,5 +1,6 @@
 """The language of messages: --lang, else GRIDWALK_LANG, else the locale; Chinese or English."""
 
+import os
 from collections.abc import Mapping
 
 import click
@@ -19,8 +20,10 @@ def choose_language(named: str | None, environ: Mapping[str, str]) -> str:
 def language() -> str:
     """The language of the command that runs now."""
     context = click.get_current_context(silent=True)
-    found = context.find_root().obj if context else None
-    return found if found in LANGUAGES else "en"
+    root = context.find_root() if context else None
+    # Not chosen yet: the command could not be found.
+    chosen = root.obj or choose_language(root.params.get("lang"), os.environ) if root else "en"
+    return chosen if chosen in LANGUAGES else "en"
 
 
 def say(zh: str, en: str) -> str:

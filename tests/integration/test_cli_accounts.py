@@ -207,3 +207,11 @@ def test_password_in_a_url_is_masked(tmp_path: Path) -> None:
     """The list of settings shows no password, wherever it stands in the URL."""
     gridwalk = Gridwalk(tmp_path, "postgresql://host/city?user=u&password=geheim")
     assert "geheim" not in gridwalk.well("settings")
+
+
+@pytest.mark.parametrize(("language", "sentence"), [("zh", "至少 10 个字符"), ("en", "at least 10 characters")])
+def test_a_weak_password_in_one_language(tmp_path: Path, language: str, sentence: str) -> None:
+    """What a password lacks is said in the user's language, and in that only."""
+    gridwalk = Gridwalk(tmp_path, GRIDWALK_LANG=language)
+    told = gridwalk.fails("user", "add", "li.na", "--password-stdin", stdin="short-1\n")
+    assert told.partition("：" if language == "zh" else "policy: ")[2] == sentence

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from tests.command_page import commands, help_of
 from tests.docs_pages import DOCS
+from tests.integration.cli import Gridwalk
 
 COMMANDS = dict(commands())
 PAGE = (DOCS / "command-line.md").read_text("utf-8")
@@ -37,3 +39,28 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"import sys, gridwalk\ntry: gridwalk.main()\nfinally: print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, check=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nothing"], "没有命令 'nothing'"),
+        (["user", "nothing"], "没有命令 'nothing'"),
+        (["serve", "--portt", "1"], "没有选项 --portt；是否指 --port"),
+        (["user", "add"], "缺少参数 USER"),
+        (["purge", "more"], "命令的参数不对"),
+        (["demo", "--components", "x"], "选项 --components 的值不可用"),
+        (["serve", "--port"], "选项 --port 的用法不对"),
+    ],
+)
+def test_wrong_words_in_chinese(tmp_path: Path, words: list[str], sentence: str) -> None:
+    """In a Chinese session a wrong command line is told in Chinese, with where to read on; exit code 2."""
+    printed = Gridwalk(tmp_path, GRIDWALK_LANG="zh")(*words)
+    assert printed.code == 2
+    assert sentence in printed.err
+    assert "--help" in printed.err.splitlines()[-1]
+
+
+def test_wrong_words_in_english(tmp_path: Path) -> None:
+    """In an English session click's own words stay."""
+    assert "No such command 'nothing'" in Gridwalk(tmp_path)("nothing").err

@@ -21,7 +21,7 @@ async def play(stage: Stage) -> None:
     async with AsyncExitStack() as devices:
         show.scene(("久别归来：删除的不复活，工作不丢", "A long absence: nothing resurrected, no work lost"))
         cast = await gather(stage, devices)
-        removed = (await cast.wang.find(Component, limit=1))[0]
+        removed = (await cast.li.find(Component, limit=1))[0]
         await cast.wang.update(removed, remark="盖板松动")
         made = await report_finding(cast.wang, removed, "离线期间上报的问题")
         await cast.chief.delete(removed)

@@ -58,7 +58,7 @@ async def play_lost_phone(stage: Stage) -> None:
     async with AsyncExitStack() as devices:
         show.scene(("手机丢失：工作另存，副本清除", "A lost phone: its work is kept apart, its copies are wiped"))
         cast = await gather(stage, devices)
-        place = (await cast.wang.find(Component, limit=1))[0]
+        place = (await cast.li.find(Component, limit=1))[0]
         finding = await report_finding(cast.wang, place, "丢失前上报的问题")
         await stage.command("device", "revoke", str(cast.wang.id))
         try:

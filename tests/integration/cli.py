@@ -21,6 +21,7 @@ class Gridwalk:
 
     def __init__(self, folder: Path, database_url: str | None = None, **environment: str) -> None:
         self.folder = folder
+        self.patience_s = 100
         own = {name: value for name, value in os.environ.items() if not name.startswith("GRIDWALK_")}
         self.environment = own | {"GRIDWALK_LANG": "en", "GRIDWALK_DATA_DIR": str(folder / "data")} | environment
         if database_url:
@@ -34,7 +35,7 @@ class Gridwalk:
             env=self.environment,
             input=stdin.encode(),
             capture_output=True,
-            timeout=100,
+            timeout=self.patience_s,
             check=False,
         )
         printed = Printed(done.stdout.decode(), done.stderr.decode(), done.returncode)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-EXTRAS := server,loadtest,dev
+EXTRAS := server,heic,loadtest,dev
 PIP_QUIET := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help

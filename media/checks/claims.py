@@ -1,0 +1,44 @@
+"""What is claimed of a photo or video, and where pictures were used before."""
+
+from uuid import UUID
+
+import msgspec
+
+from field_schemas.places import Area, Position
+
+
+class CaptureTime(msgspec.Struct, frozen=True, kw_only=True):
+    """When something was captured: true UTC ms, wrong by at most `error_ms` (None: no bound is known).
+
+    `wall_ms` is what the device's own clock said then, `received_ms` when the server received it.
+    """
+
+    ms: int
+    error_ms: int | None
+    wall_ms: int | None = None
+    received_ms: int | None = None
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What the record, its task and the enrolment of the device say of a photo or video.
+
+    `digest` as `sha256:<hex>` or `sm3:<hex>`. `related` are records that belong to one matter with `record` (its
+    task, its case): the same picture in them is no reuse.
+    """
+
+    digest: str
+    record: UUID
+    capture: CaptureTime
+    related: frozenset[UUID] = frozenset()
+    position: Position | None = None
+    task_place: Position | Area | None = None
+    make: str | None = None
+    model: str | None = None
+
+
+class SeenPicture(msgspec.Struct, frozen=True):
+    """A picture that a record names: the digest of its bytes, and its perceptual hash where it has one."""
+
+    record: UUID
+    digest: str
+    fingerprint: int | None

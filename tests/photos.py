@@ -82,7 +82,7 @@ def exif_of(shot: Shot, gps: dict[int, object] | None = None) -> bytes:
         _put(camera, {0x829A: IFDRational(1, 120), 0x829D: IFDRational(18, 10), 0x8827: 64, 0x920A: IFDRational(24)})
     _put(exif.get_ifd(ExifTags.IFD.GPSInfo), {**_gps(shot), **(gps or {})})
     raw = exif.tobytes()
-    return raw if shot.thumbnail_seed is None else with_thumbnail(raw, scene(shot.thumbnail_seed, (160, 120)))
+    return raw if shot.thumbnail_seed is None else with_thumbnail(raw, _barred(scene(shot.thumbnail_seed, shot.size)))
 
 
 def with_thumbnail(exif: bytes, picture: Image.Image) -> bytes:
@@ -101,6 +101,15 @@ def with_thumbnail(exif: bytes, picture: Image.Image) -> bytes:
         for tag, value in entries
     )
     return b"Exif\0\0" + bytes(tiff) + (2).to_bytes(2, order) + directory + bytes(4) + small
+
+
+def _barred(picture: Image.Image) -> Image.Image:
+    """A thumbnail as cameras make it: 160 by 120, filled up with black bars."""
+    small = Image.new("RGB", (160, 120))
+    picture = picture.copy()
+    picture.thumbnail(small.size)
+    small.paste(picture, ((160 - picture.width) // 2, (120 - picture.height) // 2))
+    return small
 
 
 def degrees(value: float) -> tuple[IFDRational, ...]:

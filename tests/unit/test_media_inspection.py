@@ -1,0 +1,229 @@
+"""Files are opened in a child with limits: whatever they hold costs no more, and the server goes on."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from field_schemas.media_findings import CheckFinding
+from media.inspection.facts import Facts, Limits
+from media.inspection.inspector import Inspector
+from tests.films import film
+from tests.malformed import bad_files, png_of_zeros
+from tests.photos import Shot, photo
+
+Put = Callable[[bytes], Path]
+
+
+@pytest.fixture
+async def inspector() -> AsyncIterator[Inspector]:
+    """An inspector with the usual limits."""
+    async with Inspector() as made:
+        yield made
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    """Writes bytes to a file of no telling name."""
+
+    def write(data: bytes) -> Path:
+        path = tmp_path / f"blob-{len(list(tmp_path.iterdir()))}"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def codes(facts: Facts) -> set[str]:
+    """The codes of what is wrong with a file."""
+    return {fault.code for fault in facts.faults}
+
+
+def child_of(inspector: Inspector) -> int:
+    """The process id of the running child."""
+    assert inspector._child is not None
+    return inspector._child.pid
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_photo(inspector: Inspector, put: Put) -> None:
+    """An intact photo: digest, EXIF, size, fingerprint, a thumbnail like its picture, and no faults."""
+    data = photo(Shot(thumbnail_seed=1))
+    facts = await inspector.inspect(put(data))
+    assert (facts.media_type, facts.size_bytes, facts.faults) == ("image/jpeg", len(data), ())
+    assert facts.digest.startswith("sha256:")
+    assert facts.photo is not None
+    assert facts.photo.model == "P60"
+    assert facts.fingerprint is not None
+    assert facts.thumbnail_bits is not None
+    assert facts.thumbnail_bits <= 6
+
+
+async def test_digest_by_sm3(inspector: Inspector, put: Put) -> None:
+    """The digest can be SM3 (the vector of GB/T 32905)."""
+    facts = await inspector.inspect(put(b"abc"), "sm3")
+    assert facts.digest == "sm3:66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+
+
+async def test_thumbnail_of_another_scene(inspector: Inspector, put: Put) -> None:
+    """An embedded thumbnail of another picture is far from its picture."""
+    facts = await inspector.inspect(put(photo(Shot(thumbnail_seed=2))))
+    assert facts.thumbnail_bits is not None
+    assert facts.thumbnail_bits > 20
+
+
+async def test_thumbnail_with_bars(inspector: Inspector, put: Put) -> None:
+    """The thumbnail of a wide picture is compared without the black bars that fill it up to 4:3."""
+    facts = await inspector.inspect(put(photo(Shot(size=(1280, 720), thumbnail_seed=1))))
+    assert facts.thumbnail_bits is not None
+    assert facts.thumbnail_bits <= 6
+
+
+async def test_orientation_does_not_hide_reuse(inspector: Inspector, put: Put) -> None:
+    """A picture turned by its orientation has another fingerprint than as it lies: it is hashed as it is seen."""
+    lying = await inspector.inspect(put(photo(Shot())))
+    turned = await inspector.inspect(put(photo(Shot(orientation=6))))
+    assert lying.fingerprint != turned.fingerprint
+
+
+async def test_video(inspector: Inspector, put: Put) -> None:
+    """A film is read by its container."""
+    facts = await inspector.inspect(put(film()))
+    assert (facts.media_type, facts.faults) == ("video/mp4", ())
+    assert facts.video is not None
+    assert facts.video.height == 1080
+
+
+async def test_malformed_files(inspector: Inspector, put: Put) -> None:
+    """Every file of the corpus gets its findings from one and the same child, which then still reads a photo."""
+    bad = bad_files()
+    good = put(photo(Shot()))
+    assert (await inspector.inspect(good)).faults == ()
+    pid = child_of(inspector)
+    found = {file.name: codes(await inspector.inspect(put(file.data))) for file in bad}
+    assert found == {file.name: set(file.codes) for file in bad}
+    assert (await inspector.inspect(good)).faults == ()
+    assert child_of(inspector) == pid
+
+
+async def test_missing_file(inspector: Inspector, tmp_path: Path) -> None:
+    """A file that is not there is unreadable, not an error."""
+    assert codes(await inspector.inspect(tmp_path / "nowhere")) == {"file_unreadable"}
+
+
+async def test_too_much_memory(put: Put) -> None:
+    """A picture that wants more memory than allowed is given up with its child; the next file has a fresh one."""
+    limits = Limits(memory_bytes=256 * 2**20, decoded_pixels=400_000_000)
+    async with Inspector(limits) as inspector:
+        facts = await inspector.inspect(put(png_of_zeros(14_000, 14_000)))
+        assert codes(facts) == {"inspection_stopped"}
+        assert (await inspector.inspect(put(photo(Shot())))).faults == ()
+
+
+async def test_too_much_time(tmp_path: Path, put: Put) -> None:
+    """A file that never ends is given up after the time allowed, and its child is killed."""
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    async with Inspector(Limits(wall_s=0.3)) as inspector:
+        await inspector.inspect(put(b"abc"))
+        pid = child_of(inspector)
+        assert await inspector.inspect(endless) == Facts(
+            faults=(CheckFinding("inspection_stopped", "more than 0.3 s"),)
+        )
+        assert is_gone(pid)
+
+
+async def test_child_that_dies(tmp_path: Path, put: Put, inspector: Inspector) -> None:
+    """A child that dies over a file costs that file its inspection, and the next one nothing."""
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    await inspector.inspect(put(b"abc"))
+    asked = asyncio.create_task(inspector.inspect(endless))
+    await asyncio.sleep(0)
+    os.kill(child_of(inspector), signal.SIGKILL)
+    assert codes(await asked) == {"inspection_stopped"}
+    assert (await inspector.inspect(put(photo(Shot())))).faults == ()
+
+
+async def test_asker_who_goes_away(tmp_path: Path, put: Put, inspector: Inspector) -> None:
+    """A cancelled request takes its child along: its answer never meets the next request."""
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    await inspector.inspect(put(b"abc"))
+    pid = child_of(inspector)
+    asked = asyncio.create_task(inspector.inspect(endless))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert is_gone(pid)
+    assert (await inspector.inspect(put(photo(Shot())))).media_type == "image/jpeg"
+
+
+async def test_child_makes_place(put: Put) -> None:
+    """After its number of files a child is replaced."""
+    async with Inspector(Limits(files_per_child=2)) as inspector:
+        path = put(photo(Shot()))
+        await inspector.inspect(path)
+        first = child_of(inspector)
+        await inspector.inspect(path)
+        await inspector.inspect(path)
+        assert is_gone(first)
+
+
+async def test_requests_wait_for_each_other(put: Put, inspector: Inspector) -> None:
+    """Requests at once get each their own answer."""
+    paths = [put(photo(Shot(size=(64 + 16 * at, 64)))) for at in range(6)]
+    found = await asyncio.gather(*(inspector.inspect(path) for path in paths))
+    assert [facts.photo.width for facts in found if facts.photo] == [64 + 16 * at for at in range(6)]
+
+
+_TRY = """
+import os, socket, sys, threading
+from media.inspection.confinement import confine
+from media.inspection.facts import Limits
+def attempt(deed):
+    try:
+        if deed() == 0:
+            os._exit(0)
+        return "done"
+    except OSError as error:
+        return type(error).__name__
+confine(Limits())
+def write():
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        file.write(b"x")
+def thread():
+    worker = threading.Thread(target=print)
+    worker.start()
+    worker.join()
+deeds = (socket.socket, os.fork, lambda: os.execv("/bin/true", ["true"]), write, thread)
+print(*(attempt(deed) for deed in deeds))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the system call filter is Linux's")
+def test_child_is_confined(tmp_path: Path) -> None:
+    """The child can open no socket, start no process, run no program and write no file; threads it may have."""
+    command = [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + _TRY]
+    done = subprocess.run([*command, str(tmp_path / "new")], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [*["PermissionError"] * 3, "OSError", "done"], done.stderr
+
+
+def test_processor_time_is_bounded() -> None:
+    """A child that computes without end is ended by the system."""
+    loop = "from media.inspection.confinement import allow_cpu\nallow_cpu(1)\nwhile True: pass"
+    done = subprocess.run([sys.executable, "-c", loop], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGXCPU

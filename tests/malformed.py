@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from tests.films import box, film
+from tests.heic import heic
 from tests.photos import Shot, encoded, exif_of, photo, scene
 
 
@@ -132,10 +133,14 @@ def _boxes() -> list[Bad]:
     nested = box(b"moov")
     for _ in range(2_000):
         nested = box(b"moov", nested)
+    size = (64).to_bytes(4, "big")
+    claim = heic(scene(1, (64, 64))).replace(size + size, (65_500).to_bytes(4, "big") * 2)
     many = box(b"keys", bytes(4), b"\xff\xff\xff\xff", bytes(64))
     return [
         _bad("a HEIC of nothing", start, "file_unreadable"),
         _bad("a HEIC that never ends", start + box(b"meta", bytes(4), endless), "file_unreadable"),
+        _bad("half a HEIC", heic(scene(1, (64, 64)))[:2_000], "file_unreadable"),
+        _bad("a HEIC that claims 4 gigapixels", claim, "picture_too_large"),
         _bad("a HEIC of noise", start + box(b"meta", bytes(range(256)) * 40), "file_unreadable"),
         _bad("a film of boxes in boxes", box(b"ftyp", b"isom", bytes(4)) + nested, "file_truncated"),
         _bad(

@@ -23,7 +23,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What the record, its task and the enrolment of the device say of a photo or video.
 
     `digest` as `sha256:<hex>` or `sm3:<hex>`. `related` are records that belong to one matter with `record` (its
-    task, its case): the same picture in them is no reuse.
+    task, its case): the same picture in them is no reuse. `device` is the model of the enrolled device, with or
+    without its make.
     """
 
     digest: str
@@ -32,8 +33,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     related: frozenset[UUID] = frozenset()
     position: Position | None = None
     task_place: Position | Area | None = None
-    make: str | None = None
-    model: str | None = None
+    device: str | None = None
 
 
 class SeenPicture(msgspec.Struct, frozen=True):

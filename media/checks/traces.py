@@ -26,13 +26,12 @@ _SCREEN_RATIO = 1.9
 def check_device(origin: Origin, claims: Claims) -> CheckFinding:
     """The camera that a file names against the device that its user enrolled."""
     found = " ".join(filter(None, (origin.make, origin.model)))
-    claimed = " ".join(filter(None, (claims.make, claims.model)))
-    if not claimed:
+    if claims.device is None:
         return CheckFinding("device_not_enrolled", found or None)
-    if not found:
-        return CheckFinding("device_unnamed", claimed=claimed)
-    same = _same(origin.make, claims.make) and _same(origin.model, claims.model)
-    return CheckFinding("device_matches" if same else "device_differs", found, claimed)
+    if not origin.model:
+        return CheckFinding("device_unnamed", found or None, claims.device)
+    same = _plain(claims.device) in (_plain(origin.model), _plain(found))
+    return CheckFinding("device_matches" if same else "device_differs", found, claims.device)
 
 
 def check_editing(origin: Origin, thresholds: Thresholds) -> list[CheckFinding]:
@@ -80,11 +79,6 @@ def _saved_later(photo: PhotoFacts, thresholds: Thresholds) -> list[CheckFinding
 def _screen_sized(width: int, height: int) -> bool:
     short, long = sorted((width, height))
     return short in _SCREEN_WIDTHS and long >= short * _SCREEN_RATIO
-
-
-def _same(found: str | None, claimed: str | None) -> bool:
-    """Whether a name is the enrolled one; what was not enrolled is not compared."""
-    return claimed is None or (found is not None and _plain(found) == _plain(claimed))
 
 
 def _plain(name: str) -> str:

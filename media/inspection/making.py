@@ -26,8 +26,7 @@ def make(path: Path, wish: Derivative, limits: Limits) -> bytes:
         if media_type is None or not is_picture(media_type):
             raise Undecodable(CheckFinding("kind_unknown", media_type))
         photo = photo_facts(media_type, len(data), read_container(data, media_type))
-    # Twice as large as asked for, so that scaling has something to smooth.
-    picture = decoded(path, photo, 2 * wish.side_px, limits)
+    picture = decoded(path, photo, wish.side_px, limits)
     return carefully_saved(upright(picture, photo), wish)
 
 
@@ -41,11 +40,11 @@ def carefully_saved(picture: Image.Image, wish: Derivative) -> bytes:
 
 def _bare(picture: Image.Image, wish: Derivative) -> Image.Image:
     """Pixels and nothing else: what a decoder noted beside them stays behind."""
+    for region in wish.hidden:
+        _hide(picture, region)
+    picture.thumbnail((wish.side_px, wish.side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     bare = Image.new("RGB", picture.size)
     bare.paste(picture)
-    for region in wish.hidden:
-        _hide(bare, region)
-    bare.thumbnail((wish.side_px, wish.side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return bare
 
 

@@ -114,7 +114,7 @@ def _within(size: tuple[int, int], side_px: int) -> tuple[int, int]:
 def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """The picture in `mode`, what is transparent in it on white."""
     if picture.mode == mode:
-        return picture.copy()
+        return picture
     if not picture.has_transparency_data:
         return picture.convert(mode)
     layered = picture.convert("RGBA")

@@ -32,8 +32,7 @@ CLAIMS = Claims(
     record=RECORD,
     capture=CAPTURE,
     position=Position(114.059, 22.541, accuracy_m=10),
-    make="HUAWEI",
-    model="P60",
+    device="HUAWEI P60",
 )
 
 
@@ -229,6 +228,17 @@ def test_the_same_matter_may_show_a_thing_twice() -> None:
     by_task = SeenPicture(TASK, DIGEST, 0b1011)
     report = checked(Shot(), claims(related=frozenset({TASK})), burst, by_task)
     assert (named(report, "seen_here").effect, report.verdict) == (Effect.NEUTRAL, Verdict.VERIFIED)
+
+
+@pytest.mark.parametrize(
+    ("device", "code"),
+    [("P60", "device_matches"), ("huawei  p60", "device_matches"), (None, "device_not_enrolled")],
+)
+def test_device_as_enrolled(device: str | None, code: str) -> None:
+    """A device may be enrolled with its model alone; without one nothing is compared, and the report says so."""
+    report = checked(Shot(), claims(device=device))
+    assert named(report, code).found == "Huawei P60"
+    assert report.verdict is Verdict.VERIFIED
 
 
 def test_thumbnail_of_another_picture() -> None:

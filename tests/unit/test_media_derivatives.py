@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageDraw
 from media import exif
 from media.derivatives import SCREEN, THUMBNAIL, Derivative, DerivativeError, Region
 from media.inspection.inspector import Inspector
+from tests.heic import heic
 from tests.photos import Shot, encoded, exif_of, photo, scene
 
 FACE = Region(0.4, 0.3, 0.2, 0.25)
@@ -60,6 +61,16 @@ async def test_upright(inspector: Inspector, tmp_path: Path, orientation: int, c
     assert (width, height) == ((200, 100) if orientation in (1, 3) else (100, 200))
     red, green, _ = picture.getpixel((width // 4 + corner[0] * width // 2, height // 4 + corner[1] * height // 2))  # type: ignore[misc]
     assert (red > 200, green < 60) == (True, True)
+
+
+async def test_from_heic(inspector: Inspector, tmp_path: Path) -> None:
+    """A HEIC becomes a JPEG that any browser shows, without what the HEIC said of its making."""
+    raw = heic(marked_corner((256, 128)), exif_of(Shot()))
+    picture = (await made(inspector, tmp_path, raw, Derivative(side_px=128))).convert("L")
+    assert picture.size == (128, 64)
+    assert picture.getpixel((20, 10)) < 100  # type: ignore[operator]
+    assert picture.getpixel((100, 50)) > 240  # type: ignore[operator]
+    assert not exif.read(await inspector.derive(tmp_path / "blob", THUMBNAIL)).has_exif
 
 
 async def test_no_metadata(inspector: Inspector, tmp_path: Path) -> None:

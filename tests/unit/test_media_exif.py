@@ -15,6 +15,7 @@ from field_schemas.places import Position
 from media import exif
 from media.checks.claims import CaptureTime
 from media.metadata.facts import PositionFault
+from tests.heic import heic
 from tests.photos import NOTHING, Format, Shot, degrees, encoded, exif_of, photo, scene
 
 TAKEN = datetime(2026, 11, 20, 1, 30, tzinfo=UTC)
@@ -36,6 +37,14 @@ def test_formats(file_format: Format) -> None:
     assert facts.position is not None
     assert distance_m(facts.position.lon, facts.position.lat, 114.059, 22.541) < 0.1
     assert facts.position.accuracy_m == 5
+
+
+def test_heic() -> None:
+    """The same is read from HEIC."""
+    facts = exif.read(heic(scene(1, (96, 64)), exif_of(Shot())))
+    assert (facts.media_type, facts.width, facts.height) == ("image/heic", 96, 64)
+    assert (facts.model, facts.taken_ms, facts.damaged) == ("P60", TAKEN_MS, False)
+    assert facts.position == exif.read(photo(Shot())).position
 
 
 def test_read_from_a_file(tmp_path: Path) -> None:
@@ -133,9 +142,10 @@ def test_stripped() -> None:
 def test_any_damage_is_survived() -> None:
     """No change of bytes makes reading raise."""
     chance = random.Random(7)
-    for file_format in ("JPEG", "PNG", "WEBP"):
-        whole = photo(Shot(thumbnail_seed=1, size=(64, 48)), file_format)
-        for _ in range(700):
+    small = Shot(thumbnail_seed=1, size=(64, 48))
+    files = [photo(small), photo(small, "PNG"), photo(small, "WEBP"), heic(scene(1, (32, 32)), exif_of(small))]
+    for whole in files:
+        for _ in range(500):
             raw = bytearray(whole[: chance.randrange(1, len(whole) + 1)])
             for _ in range(chance.randrange(8)):
                 raw[chance.randrange(min(len(raw), 900))] = chance.choice((0, 1, 255, chance.randrange(256)))

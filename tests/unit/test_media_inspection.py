@@ -13,9 +13,11 @@ import pytest
 from field_schemas.media_findings import CheckFinding
 from media.inspection.facts import Facts, Limits
 from media.inspection.inspector import Inspector
+from media.perceptual import distance_bits
 from tests.films import film
+from tests.heic import heic
 from tests.malformed import bad_files, png_of_zeros
-from tests.photos import Shot, photo
+from tests.photos import Shot, encoded, exif_of, photo, scene
 
 Put = Callable[[bytes], Path]
 
@@ -97,6 +99,17 @@ async def test_orientation_does_not_hide_reuse(inspector: Inspector, put: Put) -
     lying = await inspector.inspect(put(photo(Shot())))
     turned = await inspector.inspect(put(photo(Shot(orientation=6))))
     assert lying.fingerprint != turned.fingerprint
+
+
+async def test_heic(inspector: Inspector, put: Put) -> None:
+    """A HEIC is decoded, and has the fingerprint of the same picture in a JPEG."""
+    picture = scene(1, (256, 192))
+    found = await inspector.inspect(put(heic(picture, exif_of(Shot()))))
+    other = await inspector.inspect(put(encoded(picture)))
+    assert (found.media_type, found.faults) == ("image/heic", ())
+    assert found.fingerprint is not None
+    assert other.fingerprint is not None
+    assert distance_bits(found.fingerprint, other.fingerprint) <= 6
 
 
 async def test_video(inspector: Inspector, put: Put) -> None:

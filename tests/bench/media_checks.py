@@ -1,0 +1,76 @@
+"""Looking into a 12-megapixel photo, all checks included, beside Pillow decoding the same photo whole."""
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import UUID
+
+from PIL import Image
+
+from media.checks.claims import CaptureTime, Claims, SeenPicture
+from media.checks.report import check
+from media.derivatives import SCREEN, THUMBNAIL, Derivative
+from media.exif import read
+from media.inspection.inspector import Inspector
+from tests.bench.figures import Figure, figure
+from tests.photos import Shot, encoded, exif_of, scene
+
+SIZE = (4000, 3000)
+RUNS = 9
+UNIT = "ms"
+_USES = [SeenPicture(UUID(int=at), f"sha256:{at:064x}", at * 0x9E3779B97F4A7C15 % 2**64) for at in range(1, 200)]
+
+
+async def measure(folder: Path) -> list[Figure]:
+    """Milliseconds for the checks of one photo and for its derivatives, in a warm child."""
+    path = folder / "photo"
+    path.write_bytes(_noisy_photo())
+    claims = Claims(digest="", record=UUID(int=0), capture=CaptureTime(ms=0, error_ms=0))
+
+    async with Inspector() as inspector:
+
+        async def checks() -> None:
+            check(claims, await inspector.inspect(path), _USES)
+
+        async def whole() -> None:
+            with Image.open(path) as picture:
+                picture.load()
+
+        async def light() -> None:
+            read(path)
+
+        def made(wish: Derivative) -> Callable[[], Awaitable[object]]:
+            return lambda: inspector.derive(path, wish)
+
+        work = {
+            "checks of a 12-megapixel photo": checks,
+            "thumbnail of it": made(THUMBNAIL),
+            "screen size of it": made(SCREEN),
+            "EXIF of it on the device": light,
+        }
+        return [await _beside(name, doing, whole) for name, doing in work.items()]
+
+
+async def _beside(
+    name: str, work: Callable[[], Awaitable[object]], baseline: Callable[[], Awaitable[object]]
+) -> Figure:
+    """The median of `work`, taking turns with its baseline."""
+    spent, base = [], []
+    for _ in range(RUNS):
+        spent.append(await _timed(work))
+        base.append(await _timed(baseline))
+    return figure(name, statistics.median(spent), UNIT, "Pillow decodes it whole", statistics.median(base))
+
+
+async def _timed(work: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return (time.perf_counter() - began) * 1000
+
+
+def _noisy_photo() -> bytes:
+    """As many bytes a pixel as a phone writes: grain makes the difference."""
+    grain = Image.effect_noise(SIZE, 40).convert("RGB")
+    picture = Image.blend(scene(5, SIZE), grain, 0.25)
+    return encoded(picture, exif=exif_of(Shot(thumbnail_seed=5)), quality=88)

@@ -5,28 +5,47 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from field_schemas.labels import Label
+
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the checks, units in the names.
 
-    A distance is within bounds when it is at most its threshold plus the accuracies stated by both sides.
+    A distance is within bounds when it is at most its threshold plus the accuracies stated by both sides. What is
+    vaguer than the `vague` thresholds is not compared: it would let anything pass. People take a photo, then fill
+    in the form: hence the minutes between its time and the capture.
     """
 
-    time_gap_s: Annotated[int, Meta(ge=0)] = 900
-    """Between a photo's time and its capture: people take the photo, then fill in the form."""
-    vague_s: Annotated[int, Meta(ge=1)] = 7_200
-    """A capture time with a larger error bound is too vague to compare; it would let anything pass."""
-    after_receipt_s: Annotated[int, Meta(ge=0)] = 120
-    """How far a photo's time may lie after the server received it."""
-    save_gap_s: Annotated[int, Meta(ge=0)] = 120
-    """Between taking and saving; phones take seconds to work on a picture."""
-    place_gap_m: Annotated[int, Meta(ge=0)] = 50
-    """Between a photo's position and the record's."""
-    task_gap_m: Annotated[int, Meta(ge=0)] = 100
-    """Between a photo's position and the task's place, or the edge of its area."""
-    vague_m: Annotated[int, Meta(ge=1)] = 200
-    """An accuracy beyond this is too vague to compare; it would let anything pass."""
-    thumbnail_bits: Annotated[int, Meta(ge=0, le=64)] = 20
-    """Of 64, in which an embedded thumbnail may differ from its picture."""
-    same_picture_bits: Annotated[int, Meta(ge=0, le=7)] = 6
-    """Of 64, in which two pictures may differ and count as nearly the same; the index finds up to 7."""
+    photo_time_gap_s: Annotated[
+        int, Meta(ge=0), Label("照片时间与采集时间允许相差（秒）", "Seconds between a photo's time and its capture")
+    ] = 900
+    photo_vague_time_s: Annotated[
+        int,
+        Meta(ge=1),
+        Label("采集时间误差超过多少秒不比较", "Error of a capture time, seconds, too vague to compare"),
+    ] = 7_200
+    photo_after_receipt_s: Annotated[
+        int, Meta(ge=0), Label("照片时间允许晚于接收（秒）", "Seconds a photo's time may lie after its receipt")
+    ] = 120
+    photo_save_gap_s: Annotated[
+        int, Meta(ge=0), Label("拍摄到保存允许相差（秒）", "Seconds between taking a photo and saving it")
+    ] = 120
+    photo_place_gap_m: Annotated[
+        int, Meta(ge=0), Label("照片与记录位置允许相距（米）", "Metres between a photo and its record")
+    ] = 50
+    photo_task_gap_m: Annotated[
+        int, Meta(ge=0), Label("照片与任务地点允许相距（米）", "Metres between a photo and the task's place or area")
+    ] = 100
+    photo_vague_place_m: Annotated[
+        int, Meta(ge=1), Label("位置精度超过多少米不比较", "Accuracy of a position, metres, too vague to compare")
+    ] = 200
+    photo_thumbnail_bits: Annotated[
+        int,
+        Meta(ge=0, le=64),
+        Label("缩略图与画面允许差异（64位中）", "Bits of 64 a thumbnail may differ from its photo"),
+    ] = 20
+    photo_same_bits: Annotated[
+        int,
+        Meta(ge=0, le=7),
+        Label("视为相同画面的差异（64位中）", "Bits of 64 within which two photos are the same"),
+    ] = 6

@@ -15,12 +15,12 @@ from media.thresholds import Thresholds
 def check_task_place(found: Position, place: Position | Area, thresholds: Thresholds) -> list[CheckFinding]:
     """Whether a file was made at the place of its task; nothing for an area that is none."""
     if isinstance(place, Position):
-        return [judged("task_place", found, place, between_m(found, place), thresholds.task_gap_m, thresholds)]
+        return [judged("task_place", found, place, between_m(found, place), thresholds.photo_task_gap_m, thresholds)]
     gap_m = outside_m(found, place)
     if gap_m is None:
         return []
     claimed = f"area of {len(place.rings[0]) - 1} corners {place.datum}"
-    return [judged("task_place", found, claimed, gap_m, thresholds.task_gap_m, thresholds)]
+    return [judged("task_place", found, claimed, gap_m, thresholds.photo_task_gap_m, thresholds)]
 
 
 def outside_m(position: Position, area: Area) -> float | None:

@@ -26,7 +26,7 @@ def check_stated(origin: Origin) -> list[CheckFinding]:
 
 def check_position(found: Position, claimed: Position, thresholds: Thresholds) -> CheckFinding:
     """Whether a file was made where its record is."""
-    return judged("place", found, claimed, between_m(found, claimed), thresholds.place_gap_m, thresholds)
+    return judged("place", found, claimed, between_m(found, claimed), thresholds.photo_place_gap_m, thresholds)
 
 
 def judged(
@@ -34,14 +34,16 @@ def judged(
 ) -> CheckFinding:
     """The finding `name`_matches or `name`_differs for a distance of `gap_m` metres.
 
-    The accuracies of both sides add to what is allowed; a position vaguer than `vague_m` is not compared.
+    The accuracies of both sides add to what is allowed; a position vaguer than `photo_vague_place_m` is not compared.
     """
     accuracies = [found.accuracy_m or 0.0]
     if isinstance(claimed, Position):
         accuracies.append(claimed.accuracy_m or 0.0)
         claimed = shown(claimed)
-    if max(accuracies) > thresholds.vague_m:
-        return CheckFinding("place_vague", shown(found), claimed, max(accuracies), thresholds.vague_m, "m")
+    if max(accuracies) > thresholds.photo_vague_place_m:
+        return CheckFinding(
+            "place_vague", shown(found), claimed, max(accuracies), thresholds.photo_vague_place_m, "m"
+        )
     allowed_m += sum(accuracies)
     code = f"{name}_matches" if gap_m <= allowed_m else f"{name}_differs"
     return CheckFinding(code, shown(found), claimed, round(gap_m, 1), round(allowed_m, 1), "m")

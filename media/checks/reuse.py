@@ -25,7 +25,7 @@ def check_reuse(
     own = {claims.record, *claims.related}
     bits = [(_bits(fingerprint, claims.digest, seen), seen) for seen in earlier]
     near = sorted(
-        ((distance, seen) for distance, seen in bits if distance <= thresholds.same_picture_bits),
+        ((distance, seen) for distance, seen in bits if distance <= thresholds.photo_same_bits),
         key=lambda pair: (pair[0], pair[1].record.int),
     )
     others = [(distance, seen) for distance, seen in near if seen.record not in own]
@@ -36,7 +36,7 @@ def check_reuse(
         code, shown = "seen_here", near
     else:
         return Reuse()
-    finding = CheckFinding(code, measured=shown[0][0], threshold=thresholds.same_picture_bits, unit="bits")
+    finding = CheckFinding(code, measured=shown[0][0], threshold=thresholds.photo_same_bits, unit="bits")
     return Reuse((finding,), tuple(dict.fromkeys(seen.record for _, seen in others)))
 
 

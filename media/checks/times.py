@@ -21,10 +21,10 @@ def _compared(origin: Origin, capture: CaptureTime, thresholds: Thresholds) -> C
     taken_ms = origin.taken_ms or 0
     gap_ms = abs(taken_ms - capture.ms)
     error_ms = capture.error_ms
-    if error_ms is None or error_ms > thresholds.vague_s * 1000:
+    if error_ms is None or error_ms > thresholds.photo_vague_time_s * 1000:
         bound = None if error_ms is None else error_ms / 1000
-        return _finding("capture_unbounded", _iso(taken_ms), capture, bound, thresholds.vague_s)
-    allowed_ms = thresholds.time_gap_s * 1000 + _length_ms(origin)
+        return _finding("capture_unbounded", _iso(taken_ms), capture, bound, thresholds.photo_vague_time_s)
+    allowed_ms = thresholds.photo_time_gap_s * 1000 + _length_ms(origin)
     code = "time_matches"
     if gap_ms > allowed_ms + error_ms:
         by_clock = capture.wall_ms is not None and abs(taken_ms - capture.wall_ms) <= allowed_ms
@@ -33,11 +33,13 @@ def _compared(origin: Origin, capture: CaptureTime, thresholds: Thresholds) -> C
 
 
 def _after_receipt(taken_ms: int, capture: CaptureTime, thresholds: Thresholds) -> list[CheckFinding]:
-    if capture.received_ms is None or taken_ms <= capture.received_ms + thresholds.after_receipt_s * 1000:
+    if capture.received_ms is None or taken_ms <= capture.received_ms + thresholds.photo_after_receipt_s * 1000:
         return []
     late_s = (taken_ms - capture.received_ms) / 1000
     claimed = _iso(capture.received_ms)
-    return [CheckFinding("time_after_receipt", _iso(taken_ms), claimed, late_s, thresholds.after_receipt_s, "s")]
+    return [
+        CheckFinding("time_after_receipt", _iso(taken_ms), claimed, late_s, thresholds.photo_after_receipt_s, "s")
+    ]
 
 
 def _without_zone(origin: Origin, capture: CaptureTime, thresholds: Thresholds) -> CheckFinding:
@@ -46,7 +48,7 @@ def _without_zone(origin: Origin, capture: CaptureTime, thresholds: Thresholds) 
         return CheckFinding("time_missing", claimed=_claimed(capture))
     earliest, latest = origin.local_ms - EAST_MS, origin.local_ms - WEST_MS
     beyond_ms = max(earliest - capture.ms, capture.ms - latest, 0)
-    allowed_ms = thresholds.time_gap_s * 1000 + (capture.error_ms or 0)
+    allowed_ms = thresholds.photo_time_gap_s * 1000 + (capture.error_ms or 0)
     if beyond_ms > allowed_ms and capture.error_ms is not None:
         return _finding("time_differs", origin.taken, capture, beyond_ms / 1000, allowed_ms / 1000)
     return CheckFinding("time_zone_unknown", origin.taken, _claimed(capture))

@@ -60,19 +60,21 @@ def check_screen(photo: PhotoFacts) -> list[CheckFinding]:
 
 def check_thumbnail(bits: int | None, thresholds: Thresholds) -> list[CheckFinding]:
     """The perceptual distance of an embedded thumbnail from its picture."""
-    if bits is None or bits <= thresholds.thumbnail_bits:
+    if bits is None or bits <= thresholds.photo_thumbnail_bits:
         return []
-    return [CheckFinding("thumbnail_differs", measured=bits, threshold=thresholds.thumbnail_bits, unit="bits")]
+    return [CheckFinding("thumbnail_differs", measured=bits, threshold=thresholds.photo_thumbnail_bits, unit="bits")]
 
 
 def _saved_later(photo: PhotoFacts, thresholds: Thresholds) -> list[CheckFinding]:
     if photo.saved_ms is None or photo.local_ms is None:
         return []
     gap_s = (photo.saved_ms - photo.local_ms) / 1000
-    if gap_s <= thresholds.save_gap_s:
+    if gap_s <= thresholds.photo_save_gap_s:
         return []
     return [
-        CheckFinding("saved_later", claimed=photo.taken, measured=gap_s, threshold=thresholds.save_gap_s, unit="s")
+        CheckFinding(
+            "saved_later", claimed=photo.taken, measured=gap_s, threshold=thresholds.photo_save_gap_s, unit="s"
+        )
     ]
 
 

@@ -249,7 +249,7 @@ def test_thumbnail_of_another_picture() -> None:
 
 def test_thresholds_are_settings() -> None:
     """The same photo passes or not by the thresholds given."""
-    strict = Thresholds(time_gap_s=10)
+    strict = Thresholds(photo_time_gap_s=10)
     assert check(CLAIMS, facts_of(Shot()), (), strict).verdict is Verdict.SUSPECT
 
 

@@ -14,7 +14,7 @@ from media.thresholds import Thresholds
 from tests.photos import encoded, scene
 
 HASHES = st.integers(0, 2**64 - 1)
-NEAR = Thresholds().same_picture_bits
+NEAR = Thresholds().photo_same_bits
 
 
 def mark(picture: Image.Image) -> int:

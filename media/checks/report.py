@@ -32,7 +32,7 @@ def check(
     limits = thresholds or Thresholds()
     reuse = check_reuse(facts.fingerprint, claims, earlier, limits)
     findings = (
-        _check_digest(facts, claims),
+        *_check_digest(facts, claims),
         *facts.faults,
         *_check_origin(facts.origin, claims, limits),
         *check_thumbnail(facts.thumbnail_bits, limits),
@@ -41,9 +41,12 @@ def check(
     return Report(verdict_of(findings), findings, reuse.earlier)
 
 
-def _check_digest(facts: Facts, claims: Claims) -> CheckFinding:
-    same = facts.digest == claims.digest
-    return CheckFinding("digest_matches" if same else "digest_differs", facts.digest, claims.digest)
+def _check_digest(facts: Facts, claims: Claims) -> list[CheckFinding]:
+    """Nothing for a file that could not be read through: its fault says why."""
+    if not facts.digest:
+        return []
+    code = "digest_matches" if facts.digest == claims.digest else "digest_differs"
+    return [CheckFinding(code, facts.digest, claims.digest)]
 
 
 def _check_origin(origin: Origin | None, claims: Claims, thresholds: Thresholds) -> list[CheckFinding]:

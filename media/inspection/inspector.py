@@ -89,8 +89,8 @@ class Inspector:
                 return reply
             except TimeoutError:
                 return Failed("inspection_stopped", f"more than {self.limits.wall_s:g} s")
-            except (EOFError, ConnectionError, msgspec.MsgspecError) as error:
-                return Failed("inspection_stopped", f"the child ended: {type(error).__name__}")
+            except (EOFError, ConnectionError, msgspec.MsgspecError):
+                return Failed("inspection_stopped", f"the child ended by {await self._end()}")
             finally:
                 # Also when the asker was cancelled: the answer would meet the next question.
                 if not answered or self._asked >= self.limits.files_per_child:
@@ -126,13 +126,15 @@ class Inspector:
             child.stdin.write(_framed(self.limits))
         return child
 
-    async def _end(self) -> None:
+    async def _end(self) -> str:
+        """End the child and what it started; how it ended."""
         child, self._child = self._child, None
         if child is None:
-            return
+            return "nothing"
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        code = await child.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _framed(message: msgspec.Struct) -> bytes:

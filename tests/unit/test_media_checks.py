@@ -253,6 +253,13 @@ def test_thresholds_are_settings() -> None:
     assert check(CLAIMS, facts_of(Shot()), (), strict).verdict is Verdict.SUSPECT
 
 
+def test_stopped_inspection_blames_nobody() -> None:
+    """A file that could not be looked into is unverified: nothing is said of bytes that were not read."""
+    report = check(CLAIMS, Facts(faults=(CheckFinding("inspection_stopped"),)), ())
+    assert [finding.code for finding in report.findings] == ["inspection_stopped"]
+    assert report.verdict is Verdict.UNVERIFIED
+
+
 def test_video() -> None:
     """A video is checked by its container: time of its start or end, place, make and model."""
     data = film(

@@ -132,6 +132,13 @@ async def test_malformed_files(inspector: Inspector, put: Put) -> None:
     assert child_of(inspector) == pid
 
 
+async def test_decoder_that_crashes(inspector: Inspector, put: Put) -> None:
+    """A HEIC whose EXIF belongs to no picture crashes libheif 1.23: one finding, and the next file is read."""
+    bad = heic(scene(1, (96, 64)), exif_of(Shot())).replace(b"iref", b"none")
+    assert codes(await inspector.inspect(put(bad))) <= {"inspection_stopped"}
+    assert (await inspector.inspect(put(photo(Shot())))).faults == ()
+
+
 async def test_missing_file(inspector: Inspector, tmp_path: Path) -> None:
     """A file that is not there is unreadable, not an error."""
     assert codes(await inspector.inspect(tmp_path / "nowhere")) == {"file_unreadable"}
@@ -167,7 +174,7 @@ async def test_child_that_dies(tmp_path: Path, put: Put, inspector: Inspector) -
     asked = asyncio.create_task(inspector.inspect(endless))
     await asyncio.sleep(0)
     os.kill(child_of(inspector), signal.SIGKILL)
-    assert codes(await asked) == {"inspection_stopped"}
+    assert await asked == Facts(faults=(CheckFinding("inspection_stopped", "the child ended by SIGKILL"),))
     assert (await inspector.inspect(put(photo(Shot())))).faults == ()
 
 

@@ -34,7 +34,7 @@ format: .venv/.ready ## put the code in order
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: .venv/.ready ## measure speed
+bench: .venv/.ready ## measure speed; ARGS names what: "push pull", --list, --quick
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 docs: .venv/.ready ## rewrite the pages of docs/ that follow from the code

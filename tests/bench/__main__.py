@@ -1,30 +1,39 @@
-"""`make bench`: measure, print, and write build/bench.json."""
+"""`make bench`: measure, print, and write build/bench.json. Names choose some: make bench ARGS="push pull"."""
 
+import argparse
 import asyncio
-import tempfile
-from pathlib import Path
+import sys
 
 from tests.bench import local_writes, media_checks, push_pull
-from tests.bench.figures import Figure, report
-from tests.postgres import postgres_database, running_postgres
+from tests.bench.figures import report
+from tests.bench.running import BOTH, Benchmark, run
 
-
-async def measure(folder: Path) -> list[Figure]:
-    """All figures, one database after the other."""
-    for name in ("sqlite", "postgres", "device", "media"):
-        (folder / name).mkdir()
-    figures = await push_pull.measure(folder / "sqlite", "SQLite", None, None)
-    with running_postgres() as server:
-        async with postgres_database(server) as url, postgres_database(server) as bare:
-            figures += await push_pull.measure(folder / "postgres", "PostgreSQL", url, bare)
-    figures += await local_writes.measure(folder / "device")
-    return figures + await media_checks.measure(folder / "media")
+BENCHMARKS = {
+    "push": Benchmark("pushes of 100 changes by 8 devices", push_pull.push, BOTH),
+    "pull": Benchmark("pulls of all there is by 8 devices", push_pull.pull, BOTH),
+    "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
+    "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
+}
 
 
 def main() -> None:
-    """Run all benchmarks."""
-    with tempfile.TemporaryDirectory(prefix="gridwalk-bench-") as folder:
-        report(asyncio.run(measure(Path(folder))))
+    """Run the benchmarks that were named, or all."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="what to measure; nothing named: everything")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks and end")
+    parser.add_argument("--quick", action="store_true", help="small runs: they show that a benchmark works")
+    asked = parser.parse_args()
+    if unknown := sorted(set(asked.names) - BENCHMARKS.keys()):
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if asked.list:
+        for name, benchmark in BENCHMARKS.items():
+            print(f"{name:14} {benchmark.what} ({', '.join(benchmark.on)})")
+        return
+    chosen = [(name, one) for name, one in BENCHMARKS.items() if not asked.names or name in asked.names]
+    figures, failed = asyncio.run(run(chosen, quick=asked.quick))
+    report(figures, add=bool(asked.names))
+    if failed:
+        sys.exit(f"failed: {'; '.join(failed)}")
 
 
 main()

@@ -13,16 +13,58 @@ from rich.table import Table
 
 T = TypeVar("T")
 RESULTS = Path("build/bench.json")
+_COLUMNS = (
+    ("what", "left"),
+    ("value", "right"),
+    ("unit", "left"),
+    ("baseline", "left"),
+    ("ratio", "right"),
+    ("goal", "left"),
+)
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What a figure is to be: its value at least or at most so much, its ratio to the baseline at least so much."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    ratio_at_least: float | None = None
+
+    def __str__(self) -> str:
+        parts = [
+            sign + f"{bound:,g}" + times
+            for sign, bound, times in (
+                ("≥ ", self.at_least, ""),
+                ("≤ ", self.at_most, ""),
+                ("≥ ", self.ratio_at_least, " × baseline"),
+            )
+            if bound is not None
+        ]
+        return ", ".join(parts)
+
+    def reached(self, value: float, ratio: float) -> bool:
+        """Whether all of it holds."""
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.ratio_at_least is None or ratio >= self.ratio_at_least)
+        )
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One measured number: `value` in `unit`, and its ratio to `baseline`, measured in the same run."""
+    """One measured number: `value` in `unit`, its ratio to `baseline`, measured in the same run, and its goal.
+
+    `remark` says what the number alone does not.
+    """
 
     name: str
     value: float
     unit: str
     baseline: str
     ratio: float
+    goal: str | None = None
+    reached: bool | None = None
+    remark: str | None = None
 
 
 async def rate(work: Callable[[T], Awaitable[int]], prepare: Callable[[], T], runs: int = 3) -> float:
@@ -39,31 +81,53 @@ async def rate(work: Callable[[T], Awaitable[int]], prepare: Callable[[], T], ru
     return statistics.median(rates)
 
 
-def figure(name: str, value: float, unit: str, baseline: str, base: float) -> Figure:
-    """A figure with its ratio."""
-    return Figure(name, round(value, 2), unit, f"{baseline}: {base:,.0f} {unit}", round(value / base, 3))
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    baseline: str,
+    base: float,
+    goal: Goal | None = None,
+    remark: str | None = None,
+) -> Figure:
+    """A figure with its ratio, and whether it reached its goal."""
+    ratio = value / base
+    return Figure(
+        name,
+        round(value, 2),
+        unit,
+        f"{baseline}: {number(base)} {unit}",
+        round(ratio, 3),
+        None if goal is None else str(goal),
+        None if goal is None else goal.reached(value, ratio),
+        remark,
+    )
 
 
-def report(figures: list[Figure]) -> None:
-    """Print the figures and write RESULTS."""
+def number(value: float) -> str:
+    """A number with as many digits as mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+
+
+def goal_words(row: Figure) -> str:
+    """The goal of a row and whether it was reached."""
+    return "" if row.goal is None else f"{row.goal}: {'reached' if row.reached else 'missed'}"
+
+
+def report(figures: list[Figure], *, add: bool = False) -> list[Figure]:
+    """Print the figures and write RESULTS; `add` keeps what other runs wrote there. What stands there now."""
     table = Table(title="Benchmarks (medians; compare ratios, machines differ)", title_justify="left")
-    for column, justify in (
-        ("what", "left"),
-        ("value", "right"),
-        ("unit", "left"),
-        ("baseline", "left"),
-        ("ratio", "right"),
-    ):
+    for column, justify in _COLUMNS:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for row in figures:
-        table.add_row(
-            row.name,
-            f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:,.2f}",
-            row.unit,
-            row.baseline,
-            f"{row.ratio:.2f}",
-        )
+        what = row.name if row.remark is None else f"{row.name} ({row.remark})"
+        table.add_row(what, number(row.value), row.unit, row.baseline, f"{row.ratio:.2f}", goal_words(row))
     # Where no terminal says how wide it is, the table gets the room it needs.
-    Console(width=None if sys.stdout.isatty() else 130).print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
     RESULTS.parent.mkdir(exist_ok=True)
+    if add and RESULTS.exists():
+        new = {row.name for row in figures}
+        kept = msgspec.json.decode(RESULTS.read_bytes(), type=list[Figure])
+        figures = [row for row in kept if row.name not in new] + figures
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+    return figures

@@ -1,17 +1,20 @@
 """Push and pull of a real server process over HTTP, beside the raw database."""
 
 import asyncio
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from client_sdk.demo.stage import Stage
 from client_sdk.torture.wire import LoadDevice, batches, encoder
 from tests.bench import raw
-from tests.bench.figures import Figure, figure, rate
+from tests.bench.figures import Figure, Goal, figure, rate
+from tests.bench.running import Place
 
 CLIENTS = 8
-BATCHES = 25
+BATCHES, QUICK_BATCHES = 25, 5
 """Pushes of 100 changes each client sends in one run."""
+PUSH_GOALS = {"SQLite": Goal(at_least=12_000), "PostgreSQL": Goal(at_least=25_000, ratio_at_least=0.15)}
+PULL_GOAL = Goal(at_least=150_000)
 FIELDS = {
     "grid": "440304006001001",
     "kind": "0102",
@@ -22,55 +25,66 @@ FIELDS = {
 }
 
 
-async def measure(folder: Path, database: str, url: str | None, dsn: str | None) -> list[Figure]:
-    """Push and pull figures on one database; `dsn` is for the raw PostgreSQL baseline."""
-    body = encoder.encode(FIELDS)
-    if dsn:
-        inserts = await raw.postgres_upserts(dsn, body, CLIENTS)
-        reads = await raw.postgres_reads(dsn, CLIENTS)
-    else:
-        inserts = await raw.sqlite_inserts(folder, body)
-        reads = await raw.sqlite_reads(folder)
-    stage = Stage(folder, url)
-    try:
-        await stage.command("init")
-        await stage.add_user("bench", ("supervisor", "grid:440304"))
-        await stage.start_server()
-        pushed, pulled = await _push_and_pull(stage)
-    finally:
-        await stage.stop_server()
-    name = f"raw {database}, 100-row transactions"
-    return [
-        figure(f"push, 100 a batch, {CLIENTS} devices, {database}", pushed, "changes/s", name, inserts),
-        figure(
-            f"pull, {CLIENTS} devices, {database}", pulled, "records/s", f"raw {database}, pages of 10,000", reads
-        ),
-    ]
+async def push(place: Place) -> list[Figure]:
+    """Changes/s pushed by all devices at once, beside the raw database."""
+    base = await raw.inserts(place, encoder.encode(FIELDS), CLIENTS)
+    async with signed_in(place) as devices:
+        pushed = await rate(send_all, lambda: prepared(devices, place))
+    what = f"push, 100 a batch, {CLIENTS} devices, {place.database}"
+    name = f"raw {place.database}, 100-row transactions"
+    return [figure(what, pushed, "changes/s", name, base, PUSH_GOALS[place.database])]
 
 
-async def _push_and_pull(stage: Stage) -> tuple[float, float]:
-    async with AsyncExitStack() as stack:
-        devices = [await stack.enter_async_context(LoadDevice(stage.url, "bench")) for _ in range(CLIENTS)]
-        for device in devices:
-            await device.sign_in(stage.password)
-            # Signing in takes so long that the server may close the first connections before the last is in.
-            device.close()
+async def pull(place: Place) -> list[Figure]:
+    """Records/s pulled by all devices at once, each of which gets all there is, beside the raw database."""
+    await raw.inserts(place, encoder.encode(FIELDS), CLIENTS)
+    base = await raw.reads(place, CLIENTS)
+    async with signed_in(place) as devices:
+        await send_all(prepared(devices, place))
 
-        def prepare() -> list[list[bytes]]:
-            return [batches(device, "finding", FIELDS, BATCHES) for device in devices]
-
-        async def push(work: list[list[bytes]]) -> int:
-            await asyncio.gather(*map(_send, devices, work))
-            return CLIENTS * BATCHES * 100
-
-        async def pull(_: None) -> int:
+        async def pull_all(_: None) -> int:
             return sum(await asyncio.gather(*(device.pull_all() for device in devices)))
 
-        return await rate(push, prepare), await rate(pull, lambda: None)
+        pulled = await rate(pull_all, lambda: None)
+    what = f"pull, {CLIENTS} devices, {place.database}"
+    return [figure(what, pulled, "records/s", f"raw {place.database}, pages of 10,000", base, PULL_GOAL)]
 
 
-async def _send(device: LoadDevice, bodies: list[bytes]) -> None:
+@asynccontextmanager
+async def signed_in(place: Place) -> AsyncIterator[list[LoadDevice]]:
+    """A server at `place`, and devices that are signed in to it."""
+    stage = Stage(place.folder, place.url)
+    await stage.command("init")
+    await stage.add_user("bench", ("supervisor", "grid:440304"))
+    await stage.start_server()
+    try:
+        async with AsyncExitStack() as stack:
+            devices = [await stack.enter_async_context(LoadDevice(stage.url, "bench")) for _ in range(CLIENTS)]
+            for device in devices:
+                await device.sign_in(stage.password)
+                # Signing in takes so long that the server may close the first connections before the last is in.
+                device.close()
+            yield devices
+    finally:
+        await stage.stop_server()
+
+
+def prepared(devices: list[LoadDevice], place: Place) -> list[tuple[LoadDevice, list[bytes]]]:
+    """Each device and the pushes it is to send."""
+    count = QUICK_BATCHES if place.quick else BATCHES
+    return [(device, batches(device, "finding", FIELDS, count)) for device in devices]
+
+
+async def send_all(work: list[tuple[LoadDevice, list[bytes]]]) -> int:
+    """All devices send their pushes at once, one after the other each; the number of changes."""
+    return sum(await asyncio.gather(*(_send(*one) for one in work)))
+
+
+async def _send(device: LoadDevice, bodies: list[bytes]) -> int:
+    count = 0
     for body in bodies:
         answer = await device.push(body)
         if any(verdict.outcome != "applied" for verdict in answer.verdicts):
             raise RuntimeError(f"not applied: {answer.verdicts[0]}")
+        count += len(answer.verdicts)
+    return count

@@ -12,6 +12,7 @@ import asyncpg
 
 from client_sdk.torture.wire import new_id
 from tests.bench.figures import rate
+from tests.bench.running import Place
 
 ROWS = 20_000
 BATCH = 100
@@ -24,6 +25,18 @@ def rows(count: int, body: bytes) -> Iterator[list[Row]]:
     versions = itertools.count(1)
     for _ in range(count // BATCH):
         yield [(new_id(), "finding", next(versions), body) for _ in range(BATCH)]
+
+
+async def inserts(place: Place, body: bytes, clients: int) -> float:
+    """Rows/s in durable transactions of BATCH, into the baseline's database."""
+    if place.on_postgres:
+        return await postgres_upserts(place.bare_url, body, clients)
+    return await sqlite_inserts(place.folder, body)
+
+
+async def reads(place: Place, clients: int) -> float:
+    """Rows/s read of what `inserts` wrote."""
+    return await (postgres_reads(place.bare_url, clients) if place.on_postgres else sqlite_reads(place.folder))
 
 
 async def sqlite_inserts(folder: Path, body: bytes) -> float:

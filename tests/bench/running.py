@@ -1,0 +1,72 @@
+"""Named benchmarks: where each of them works, and how those chosen are run one after the other."""
+
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+from sqlalchemy.engine import URL
+
+from tests.bench.figures import Figure
+from tests.postgres import postgres_database, running_postgres
+
+SQLITE, POSTGRES = "SQLite", "PostgreSQL"
+BOTH = (SQLITE, POSTGRES)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a benchmark works: an empty folder, a database for the server and one for the baseline, both empty.
+
+    `database` is the name for people. `quick` asks for a run that shows that the benchmark works, no more.
+    """
+
+    folder: Path
+    database: str
+    url: str
+    bare_url: str
+    quick: bool
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the databases are PostgreSQL's."""
+        return self.database == POSTGRES
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """What is measured, in words, and how: once for each database of `on`."""
+
+    what: str
+    measure: Callable[[Place], Awaitable[list[Figure]]]
+    on: tuple[str, ...] = (SQLITE,)
+
+
+async def run(chosen: Iterable[tuple[str, Benchmark]], *, quick: bool) -> tuple[list[Figure], list[str]]:
+    """The figures, and the names of those that failed: what they raised is printed, and the others go on."""
+    figures, failed = [], []
+    async with AsyncExitStack() as stack:
+        server: URL | None = None
+        for name, benchmark in chosen:
+            for database in benchmark.on:
+                if database == POSTGRES and server is None:
+                    server = stack.enter_context(running_postgres())
+                print(f"{name}, {database} ...", flush=True)
+                try:
+                    async with _place(database, server, quick) as place:
+                        figures += await benchmark.measure(place)
+                except Exception:
+                    traceback.print_exc()
+                    failed.append(f"{name}, {database}")
+    return figures, failed
+
+
+@asynccontextmanager
+async def _place(database: str, server: URL | None, quick: bool) -> AsyncIterator[Place]:
+    with TemporaryDirectory(prefix="gridwalk-bench-") as name:
+        folder = Path(name)
+        if database == SQLITE or server is None:
+            yield Place(folder, SQLITE, f"sqlite:///{folder}/server.db", f"sqlite:///{folder}/bare.db", quick)
+        else:
+            async with postgres_database(server) as url, postgres_database(server) as bare:
+                yield Place(folder, POSTGRES, url, bare, quick)

@@ -27,16 +27,21 @@ from server.http.request_log import RequestLog
 from server.http.routes.catalogue import catalogue_routes
 from server.http.routes.docs import docs_routes
 from server.http.routes.health import health_routes
+from server.http.routes.live import live_routes
 from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
 from server.http.routes.sync import pull_routes, push_routes
 from server.jobs import daily_jobs
 from server.keys import load_or_make_key
+from server.live import Hub
+from server.live_postgres import PostgresNews
+from server.live_sqlite import SqliteNews
+from server.live_standing import keep_current
 from server.logs import configure_logs
 from server.receipts import ReceiptSigner
 from server.retention import Retention
-from server.serving import run_many, run_one
+from server.serving import run_many, run_one, when_leaving
 from server.settings import Settings, environment_of, load_settings
 from server.storage.database import Database, open_database, reach
 from server.storage.migrate import initialise, migrate, pending
@@ -68,7 +73,10 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
     key = load_or_make_key(Path(settings.key_file))
     tokens = AccessTokens(key, settings.access_token_minutes * _MINUTE_S)
     sessions = Sessions(database, tokens, _session_rules(settings), clock, secrets.token_bytes)
-    queue = PushQueue(database.store, registry, _queue_bounds(settings), clock, settings.offline_days)
+    hub = Hub()
+    news = SqliteNews(database, hub) if settings.on_sqlite else PostgresNews(settings.database_url, hub)
+    bounds = _queue_bounds(settings)
+    queue = PushQueue(database.store, registry, bounds, clock, settings.offline_days, news.announce)
     signer = ReceiptSigner(key)
     devices = Devices(database, clock)
     gate = Gate(tokens, sessions, clock)
@@ -82,11 +90,17 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
         queue.start()
         jobs.start()
         _spare_the_collector()
+        live = [asyncio.create_task(news.run()), asyncio.create_task(keep_current(hub, sessions, clock))]
+        when_leaving(hub.close)
         try:
             yield
         finally:
+            hub.close()
             jobs.shutdown(wait=False)
             await queue.stop()
+            for task in live:
+                task.cancel()
+            await asyncio.gather(*live, return_exceptions=True)
             await database.close()
 
     handlers: list[HTTPRouteHandler] = [
@@ -94,6 +108,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
         *push_routes(gate, queue, settings.max_batch),
         *pull_routes(gate, database.store, registry, devices, settings.min_protocol, clock),
         *record_routes(gate, database.store, registry, clock),
+        *live_routes(gate, hub, clock),
         *receipt_routes(gate, database.store, signer, clock),
         *catalogue_routes(registry),
         *health_routes(lambda: _checks(database)),

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from field_schemas.registry import Registry
+from server.live import Announce, Announcement, keep_quiet
 from sync.authority import Actor
 from sync.clock import Milliseconds
 from sync.decision import Submission
@@ -56,7 +57,7 @@ class _Waiting:
 class PushQueue:
     """Takes pushes from many requests to the store, in the order they came.
 
-    A change captured more than `offline_days` before its receipt is refused.
+    A change captured more than `offline_days` before its receipt is refused. What was committed is announced.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class PushQueue:
         bounds: QueueBounds,
         now_ms: Milliseconds,
         offline_days: int = OFFLINE_DAYS,
+        announce: Announce = keep_quiet,
     ) -> None:
         self._store = store
         self._registry = registry
         self._bounds = bounds
         self._now_ms = now_ms
         self._offline_days = offline_days
+        self._announce = announce
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._open = False
@@ -141,7 +144,12 @@ class PushQueue:
         for _ in range(MAX_ATTEMPTS):
             try:
                 async with self._store.writing() as tx:
-                    return await push(tx, self._registry, submissions, self._offline_days)
+                    answers = await push(tx, self._registry, submissions, self._offline_days)
             except Collision:
                 continue
+            if tx.touched:
+                devices = {submission.actor.device for submission in submissions}
+                alone = devices.pop() if len(devices) == 1 else None
+                self._announce(Announcement(tx.tx, frozenset(tx.touched), alone))
+            return answers
         raise SyncError("overloaded", f"{MAX_ATTEMPTS} attempts collided with other writers")

@@ -1,5 +1,7 @@
 """Running the server: one process or several, one line when it is ready, a clean end on SIGTERM and SIGINT."""
 
+import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -8,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -40,6 +43,26 @@ def run_many(factory: str, workers: int, host: str, port: int) -> None:
     Multiprocess(_config(factory, workers), [listener]).run()
 
 
+def when_leaving(work: Callable[[], None]) -> None:
+    """Do `work` in the running loop as soon as a signal asks the process to end, before requests are waited for.
+
+    Streams that would never end by themselves end so. Without effect outside of the main thread, which alone gets
+    signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        handled = signal.getsignal(signal_number)
+
+        def leave(number: int, frame: FrameType | None, handled: Any = handled) -> None:
+            loop.call_soon_threadsafe(work)
+            if callable(handled):
+                handled(number, frame)
+
+        signal.signal(signal_number, leave)
+
+
 class _AnnouncingServer(uvicorn.Server):
     """Says where it listens once it does."""
 
@@ -70,6 +93,9 @@ def _config(app: Application | str, workers: int) -> uvicorn.Config:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # Each listening device holds a connection, and the usual limit is 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _leave)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -81,6 +81,7 @@ class MemoryTransaction:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.state = store.state
+        self.touched: set[str] = set()
         self._locked: set[uuid.UUID] = set()
 
     async def epoch(self) -> uuid.UUID:
@@ -144,6 +145,7 @@ class MemoryTransaction:
             raise Collision
         self.state = self.state.after(batch)
         self._locked.update(record.id for record in batch.records)
+        self.touched.update(row.feed for row in batch.feed_added)
 
     async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
         self.state = msgspec.structs.replace(self.state, epoch=epoch, purged=FeedPosition())

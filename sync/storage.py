@@ -163,6 +163,9 @@ class WriteTransaction(ReadTransaction, Protocol):
     tx: int
     """The first half of the feed positions this transaction writes; larger than those of all that have ended."""
 
+    touched: set[str]
+    """The feeds that `write` added entries to."""
+
     async def lock_devices(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
         """The last sequence number held of each device (0: none), locked against other writers to the end."""
 

@@ -146,6 +146,7 @@ class SimulatedTransaction:
         self.tx = 0
         self.bound = 0
         self.alive = True
+        self.touched: set[str] = set()
         self.written: list[WriteBatch] = []
         self._database = database
         self._pace = pace
@@ -236,6 +237,7 @@ class SimulatedTransaction:
         self.written.append(batch)
         self._edits.append(lambda state: state.after(batch))
         self._existing.update(new)
+        self.touched.update(row.feed for row in batch.feed_added)
 
     async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
         await self._step()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 import uuid
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 TYPE = "application/msgpack"
 ANSWER_WITHIN_S = 60
 _LARGEST_HEAD = 2**26
+_OK = 200
 
 
 class Unanswered(Exception):
@@ -86,6 +88,23 @@ class Connection:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.split("content-length:")[1].split("\r\n")[0])
         return int(head.split(" ", 2)[1]), await reader.readexactly(length)
+
+    async def lines(self, path: str, headers: dict[str, str]) -> AsyncIterator[str]:
+        """The lines of a stream, on a connection of their own. Raises Unanswered when it ends, NotAsExpected."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        head = [f"GET {path} HTTP/1.1", f"Host: {self.host}", *(f"{name}: {value}" for name, value in headers.items())]
+        try:
+            writer.write("\r\n".join([*head, "", ""]).encode())
+            status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1])
+            if status != _OK:
+                raise NotAsExpected(path, status, b"")
+            while line := await reader.readline():
+                yield line.decode().rstrip()
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise Unanswered(f"{path}: {error!r}") from error
+        finally:
+            writer.close()
+        raise Unanswered(f"{path}: the stream has ended")
 
     def close(self) -> None:
         """Drop the connection."""
@@ -180,8 +199,15 @@ class LoadDevice:
             if not page.more:
                 return count
 
+    async def pokes(self) -> AsyncIterator[None]:
+        """The server's pokes as they come; the first comes at once."""
+        headers = {"DPoP": self._proof("GET", "/v1/live"), "Authorization": f"DPoP {self._token}"}
+        async for line in self._connection.lines("/v1/live", headers):
+            if line == "event: poke":
+                yield
+
     async def _call(self, path: str, body: bytes, expected: int) -> bytes:
-        headers = {"Content-Type": TYPE, "Accept": TYPE, "DPoP": self._proof(path)}
+        headers = {"Content-Type": TYPE, "Accept": TYPE, "DPoP": self._proof("POST", path)}
         if self._token:
             headers["Authorization"] = f"DPoP {self._token}"
         status, answer = await self._connection.post(path, body, headers)
@@ -189,8 +215,8 @@ class LoadDevice:
             raise NotAsExpected(path, status, answer)
         return answer
 
-    def _proof(self, path: str) -> str:
-        claims = {"htm": "POST", "htu": f"http://server{path}", "iat": time.time(), "jti": os.urandom(12).hex()}
+    def _proof(self, method: str, path: str) -> str:
+        claims = {"htm": method, "htu": f"http://server{path}", "iat": time.time(), "jti": os.urandom(12).hex()}
         if self._token:
             digest = hashlib.sha256(self._token.encode()).digest()
             claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -61,6 +61,12 @@ class Identities:
         # Others may wait for the same answer when this call is given up.
         return _identity(await asyncio.shield(answer))
 
+    async def standing(self, wanted: Collection[uuid.UUID]) -> dict[uuid.UUID, Identity]:
+        """Who stands behind those of the sessions that may read: not ended, revoked or disabled."""
+        async with self._engine.connect() as connection:
+            found = await _found(connection, wanted)
+        return {key: who for key, who in found.items() if isinstance(who, Identity) and not who.revoked}
+
     async def _ask(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Collection
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -128,6 +129,10 @@ class Sessions:
         Raises SyncError `token_invalid` when it has ended, or `account_disabled`.
         """
         return await self._identities.of(session)
+
+    async def standing(self, wanted: Collection[uuid.UUID]) -> dict[uuid.UUID, Identity]:
+        """Who stands behind those of the sessions that may read: not ended, revoked or disabled."""
+        return await self._identities.standing(wanted)
 
     async def _check_password(self, user: str, password: str) -> dict[str, str]:
         """The columns to rewrite when the hash is out of date. Raises SyncError."""

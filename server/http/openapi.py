@@ -104,6 +104,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
 def _content(body: Any, example: Any) -> dict[str, Any]:
     if body is dict:
         return {"application/schema+json": {"schema": {"type": "object"}}}
+    if body is str:
+        return {"text/event-stream": {"schema": {"type": "string"}, "example": example}}
     content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(name=body.__name__)}}
     if example is not None:
         content["example"] = example
@@ -115,7 +117,7 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
         body
         for operation in operations
         for body in (operation.request, operation.response)
-        if body is not None and body is not dict
+        if body not in (None, dict, str)
     }
     ordered = sorted((documented(body) for body in bodies), key=lambda body: body.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)

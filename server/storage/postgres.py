@@ -153,6 +153,7 @@ class PostgresTransaction:
 
     def __init__(self, driver: Any, tx: int, horizon: int, epoch: uuid.UUID | None) -> None:
         self.tx = tx
+        self.touched: set[str] = set()
         self._driver = driver
         self._horizon = horizon
         self._epoch = epoch
@@ -241,6 +242,7 @@ class PostgresTransaction:
             await self._copy("feed", sql.FEED_FIELDS, [_feed_values(row) for row in batch.feed_added])
             await self._many(_HOLD_SEQUENCES, list(batch.sequences.items()))
         self._existing.update(record.id for record in batch.records)
+        self.touched.update(row.feed for row in batch.feed_added)
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if rows:

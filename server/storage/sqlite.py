@@ -144,6 +144,7 @@ class SqliteTransaction:
 
     def __init__(self, driver: aiosqlite.Connection) -> None:
         self._driver = driver
+        self.touched: set[str] = set()
         self._epoch: uuid.UUID | None = None
         self._existing: set[uuid.UUID] = set()
 
@@ -238,6 +239,7 @@ class SqliteTransaction:
         await self._many(_ADD_TO_FEED, [_feed_values(row) for row in batch.feed_added])
         await self._many(_HOLD_SEQUENCE, [(device.bytes, held) for device, held in batch.sequences.items()])
         self._existing.update(record.id for record in batch.records)
+        self.touched.update(row.feed for row in batch.feed_added)
 
     async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
         await self._rows(_RENEW, epoch.bytes, skip_versions)

@@ -1,4 +1,4 @@
-"""When to sync next: polling, and backing off with jitter while the network is bad. Pure but for the loop."""
+"""When to sync next: after a rest, and backing off with jitter while the network is bad. Pure but for the loop."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,19 +10,25 @@ _LONGEST_S = 300.0
 
 
 def backoff_s(failures: int, random_bytes: RandomBytes, retry_after_s: float | None) -> float:
-    """Seconds to wait after `failures` (>= 1) in a row: exponential with full jitter, after what the server asked."""
+    """Seconds to wait after `failures` (>= 1) in a row: exponential with full jitter.
+
+    A server that asked for `retry_after_s` has reckoned when it will have time: the jitter that comes on top is then
+    no longer than that.
+    """
     ceiling = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
+    if retry_after_s is not None:
+        ceiling = min(ceiling, max(_FIRST_S, retry_after_s))
     fraction: float = int.from_bytes(random_bytes(4), "big") / 2**32
     return (retry_after_s or 0.0) + fraction * ceiling
 
 
 async def keep_synced(
     sync: Callable[[], Awaitable[object]],
+    rest: Callable[[], Awaitable[None]],
     sleep: Callable[[float], Awaitable[None]],
     random_bytes: RandomBytes,
-    interval_s: float,
 ) -> None:
-    """Sync, wait `interval_s`, and again, until cancelled or wiped.
+    """Sync, `rest`, and again, until cancelled or wiped.
 
     Trouble of any kind (network, server, a full disk) makes it wait longer, never end.
     """
@@ -38,4 +44,4 @@ async def keep_synced(
             await sleep(backoff_s(failures, random_bytes, asked))
         else:
             failures = 0
-            await sleep(interval_s)
+            await rest()

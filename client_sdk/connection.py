@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import uuid
+from collections.abc import AsyncGenerator
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -36,6 +37,9 @@ _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _problem = msgspec.json.Decoder(Problem).decode
 _SESSION_OVER = frozenset({"token_missing", "token_invalid", "token_reused", "token_expired", "device_revoked"})
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_LIVE = "/v1/live"
+# The server says something each 25 seconds, if only that it is there.
+_LINE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
 class _Answer(NamedTuple):
@@ -115,6 +119,29 @@ class Connection:
         """Ask for a receipt. Raises as `push`; Rejected `change_unknown`, `receipt_invalid`."""
         return _decoded(await self._authorized("POST", "/v1/receipts", _encode(request)), ReceiptResponse)
 
+    async def pokes(self) -> AsyncGenerator[None, None]:
+        """The server's pokes as they come, the first at once. Raises as `push`, and Offline when the line ends, with
+        the time after which the server wants to be called again."""
+        identity, token = self._sessions.identity, await self._token()
+        headers = self._headers("GET", _LIVE, identity, token) | {"Accept": "text/event-stream"}
+        self.traffic.requests += 1
+        began, comeback_s = self._clocks.monotonic_ms(), None
+        try:
+            async with self._http.stream("GET", _LIVE, headers=headers, timeout=_LINE_TIMEOUT) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise self._failed(response, self._clocks.monotonic_ms() - began)
+                async for line in response.aiter_lines():
+                    self.traffic.received += len(line) + 1
+                    name, _, value = line.partition(": ")
+                    if (name, value) == ("event", "poke"):
+                        yield
+                    elif name == "retry" and value.isdigit():
+                        comeback_s = int(value) / 1000
+        except httpx.RequestError as error:
+            raise Offline(f"{type(error).__name__}: {error}") from error
+        raise Offline("the line has ended", comeback_s)
+
     async def _authorized(self, method: str, path: str, body: bytes = b"") -> _Answer:
         token = await self._token()
         try:
@@ -154,10 +181,14 @@ class Connection:
         round_trip_ms = self._clocks.monotonic_ms() - began
         if response.is_success:
             return _Answer(response.content, round_trip_ms)
+        raise self._failed(response, round_trip_ms)
+
+    def _failed(self, response: httpx.Response, round_trip_ms: int) -> DeviceError:
+        """The error that an answer is; its time is taken."""
         problem = _problem_of(response)
         if problem.server_ms is not None:
             self._clock.trust(problem.server_ms, round_trip_ms)
-        raise _error(problem, response)
+        return _error(problem, response)
 
     def _read(self, answer: _Answer, kind: type[Timed]) -> Timed:
         decoded = _decoded(answer, kind)

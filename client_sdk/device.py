@@ -18,6 +18,7 @@ from client_sdk.errors import DeviceError, Offline, Rejected, TooOld, Wiped
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, items_of
 from client_sdk.identity import new_identity
+from client_sdk.live import Line
 from client_sdk.parts import Parts, assemble
 from client_sdk.reports import OnProgress, OnStatus, Status, SyncReport, SyncState, VerifyReport
 from client_sdk.sessions import refuse_unsent
@@ -130,15 +131,37 @@ class Device(AttendingDevice):
 
     @asynccontextmanager
     async def background(self, interval_s: float = 60.0) -> AsyncIterator[None]:
-        """Sync each `interval_s` seconds while the context is open; see `status` for how that goes."""
-        clocks = self._parts.clocks
-        task = asyncio.create_task(keep_synced(self.sync, clocks.sleep, self._parts.random_bytes, interval_s))
+        """Keep in sync while the context is open; see `status` for how that goes.
+
+        The device syncs each `interval_s` seconds, and as soon as the server says that there is something new. While
+        the server can say so, and nothing waits to be sent, it polls less often.
+        """
+        task = asyncio.create_task(self._keep_synced(interval_s))
         try:
             yield
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    async def _keep_synced(self, interval_s: float) -> None:
+        sleep, random_bytes = self._parts.clocks.sleep, self._parts.random_bytes
+        line = Line(self._connection, self._pending_count, sleep, random_bytes)
+
+        async def sync() -> None:
+            line.synced(well=False)
+            await self.sync()
+            line.synced(well=True)
+
+        listening = asyncio.create_task(line.listen())
+        try:
+            await keep_synced(sync, lambda: line.rest(interval_s), sleep, random_bytes)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _pending_count(self) -> int:
+        return await self._store.run(asking.pending_count)
 
     def observe(self, observer: OnStatus) -> Callable[[], None]:
         """Call `observer` with each new status; the function returned ends that."""

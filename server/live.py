@@ -127,6 +127,7 @@ class Hub:
         self._due: dict[Listener, None] = {}
         self._room = AT_ONCE
         self._pacing: asyncio.Task[None] | None = None
+        self._anyone = asyncio.Event()
         self._open = True
 
     @property
@@ -139,6 +140,10 @@ class Hub:
         """What anyone listens to: feeds, and districts for all feeds within them."""
         return self._of_feed.keys()
 
+    async def anyone(self) -> None:
+        """Wait until somebody listens."""
+        await self._anyone.wait()
+
     def join(self, reader: Reader) -> Listener:
         """Open a line; one that the device had before ends. Raises SyncError `overloaded`."""
         older = self._of_device.get(reader.device)
@@ -147,6 +152,7 @@ class Hub:
         if older is not None:
             self.part(older)
         listener = self._of_device[reader.device] = Listener(reader)
+        self._anyone.set()
         for feed in reader.feeds:
             self._of_feed.setdefault(feed, set()).add(listener)
         return listener
@@ -157,6 +163,8 @@ class Hub:
         self._due.pop(listener, None)
         if self._of_device.get(listener.reader.device) is listener:
             del self._of_device[listener.reader.device]
+        if not self._of_device:
+            self._anyone.clear()
         for feed in listener.reader.feeds:
             held = self._of_feed.get(feed, set())
             held.discard(listener)

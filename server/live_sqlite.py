@@ -13,8 +13,6 @@ from server.live import Announcement, Hub, Sleep
 from server.storage.database import Database
 
 LOOK_EVERY_S = 0.1
-_REST_S = 1.0
-"""How often to see whether anyone listens by now."""
 
 # On the connection by which this process writes, data_version changes with the commits of others only.
 _LOOK = "SELECT last_version, (SELECT data_version FROM pragma_data_version) FROM store"
@@ -58,8 +56,7 @@ class SqliteNews:
         while True:
             if not self._hub.listeners:
                 seen = None
-                await self._sleep(_REST_S)
-                continue
+                await self._hub.anyone()
             try:
                 seen = await self._look(seen)
             except (SQLAlchemyError, OSError) as error:

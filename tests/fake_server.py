@@ -3,12 +3,13 @@
 Maintained code, no mock: only accounts are simplified. Faults are asked for through `FakeServer.faults`.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +65,7 @@ class Time:
 
         async def sleep(seconds: float) -> None:
             self.ms += int(seconds * 1000)
+            await asyncio.sleep(0)
 
         return Clocks(lambda: self.ms + wrong_by_ms, lambda: self.ms - START_MS, boot, sleep)
 
@@ -107,6 +109,7 @@ class FakeServer:
         self.key = Ed25519PrivateKey.generate()
         self.revoked: set[uuid.UUID] = set()
         self.min_protocol = 1
+        self.lines: list[asyncio.Queue[str | None]] = []
         self._proofs: set[str] = set()
         self._count = 0
 
@@ -123,6 +126,21 @@ class FakeServer:
         self.store.state = state
         async with self.store.writing() as tx:
             await tx.renew(uuid.uuid4(), skip_versions)
+
+    def say(self, event: str | None) -> None:
+        """Say something on all open lines; None ends them."""
+        for line in self.lines:
+            line.put_nowait(event)
+
+    async def _line(self) -> AsyncIterator[bytes]:
+        said: asyncio.Queue[str | None] = asyncio.Queue()
+        self.lines.append(said)
+        said.put_nowait("event: poke\ndata: pull\n\n")
+        try:
+            while (event := await said.get()) is not None:
+                yield event.encode()
+        finally:
+            self.lines.remove(said)
 
     def lose_change(self, change: uuid.UUID) -> None:
         """Forget a change that was acknowledged."""
@@ -179,6 +197,8 @@ class FakeServer:
             return answer
         if body is None:
             return httpx.Response(204)
+        if isinstance(body, AsyncIterator):
+            return httpx.Response(200, content=body)
         return httpx.Response(200, stream=httpx.ByteStream(_encode(body)), headers={"content-type": MSGPACK})
 
     def _problem(self, problem: Problem) -> httpx.Response:
@@ -204,6 +224,9 @@ class FakeServer:
             case ("GET", "/v1/me"):
                 self._active(request, key)
                 return self._me(self._session(request, key))
+            case ("GET", "/v1/live"):
+                self._active(request, key)
+                return self._line()
             case ("POST", "/v1/push"):
                 changes = msgspec.msgpack.decode(request.content, type=PushRequest).changes
                 return await self._submit(self._actor(request, key), changes)

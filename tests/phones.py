@@ -50,9 +50,11 @@ async def opened(
 
 
 @asynccontextmanager
-async def phone(folder: Path, server: FakeServer, user: str) -> AsyncIterator[Device]:
+async def phone(
+    folder: Path, server: FakeServer, user: str, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Device]:
     """The phone of `user`, signed in."""
-    async with opened(folder / f"{user}.db", server) as device:
+    async with opened(folder / f"{user}.db", server, transport=transport) as device:
         await device.sign_in(user, "secret")
         yield device
 

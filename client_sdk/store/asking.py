@@ -62,3 +62,8 @@ def verdicts(tables: Tables, record_id: uuid.UUID | None) -> list[ChangeVerdict]
         )
         for row in rows
     ]
+
+
+def pending_count(tables: Tables) -> int:
+    """How many changes are not sent yet."""
+    return tables.outbox.pending_count()

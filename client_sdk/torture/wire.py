@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,10 +89,11 @@ class Connection:
         length = int(head.split("content-length:")[1].split("\r\n")[0])
         return int(head.split(" ", 2)[1]), await reader.readexactly(length)
 
-    async def lines(self, path: str, headers: dict[str, str]) -> AsyncIterator[str]:
+    async def lines(self, path: str, headers: dict[str, str]) -> AsyncGenerator[str, None]:
         """The lines of a stream, on a connection of their own. Raises Unanswered when it ends, NotAsExpected."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
-        head = [f"GET {path} HTTP/1.1", f"Host: {self.host}", *(f"{name}: {value}" for name, value in headers.items())]
+        named = [f"{name}: {value}" for name, value in headers.items()]
+        head = [f"GET {path} HTTP/1.1", f"Host: {self.host}", *named]
         try:
             writer.write("\r\n".join([*head, "", ""]).encode())
             status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1])
@@ -199,10 +200,14 @@ class LoadDevice:
             if not page.more:
                 return count
 
-    async def pokes(self) -> AsyncIterator[None]:
-        """The server's pokes as they come; the first comes at once."""
+    def live(self) -> AsyncGenerator[str, None]:
+        """The lines of the server's event stream."""
         headers = {"DPoP": self._proof("GET", "/v1/live"), "Authorization": f"DPoP {self._token}"}
-        async for line in self._connection.lines("/v1/live", headers):
+        return self._connection.lines("/v1/live", headers)
+
+    async def pokes(self) -> AsyncGenerator[None, None]:
+        """The server's pokes as they come; the first comes at once."""
+        async for line in self.live():
             if line == "event: poke":
                 yield
 

@@ -31,6 +31,11 @@ def test_backoff_obeys_the_server() -> None:
     assert backoff_s(1, largest, 40) == pytest.approx(41)
 
 
+def test_jitter_is_no_longer_than_what_the_server_asked() -> None:
+    """However often the server was busy, a device waits at most twice what it asked for."""
+    assert backoff_s(20, largest, 40) == pytest.approx(80)
+
+
 async def test_the_loop_waits_by_what_happened() -> None:
     """Success waits the interval and resets the backoff, failures wait longer and longer; nothing is raised."""
     full = sqlite3.OperationalError("database or disk is full")
@@ -48,7 +53,7 @@ async def test_the_loop_waits_by_what_happened() -> None:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await keep_synced(sync, sleep, largest, 60)
+        await keep_synced(sync, lambda: sleep(60), sleep, largest)
     assert waits == pytest.approx([60, 1, 32, 4, 60, 1])
 
 

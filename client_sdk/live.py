@@ -1,0 +1,77 @@
+"""Hearing at once of what changed on the server: a line to it while the device is online.
+
+The line is a help, never a need: without it the device polls, and what a lost poke had announced comes with a poll.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from client_sdk.background import backoff_s
+from client_sdk.connection import Connection
+from client_sdk.errors import DeviceError, Offline
+from sync.ids import RandomBytes
+
+QUIET = 10
+"""While the line is up, and nothing waits to be sent, the device polls at every so many intervals only."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Line:
+    """Keeps the line up, and rests until there is a reason to sync."""
+
+    def __init__(
+        self, connection: Connection, pending: Callable[[], Awaitable[int]], sleep: Sleep, random_bytes: RandomBytes
+    ) -> None:
+        self._connection = connection
+        self._pending = pending
+        self._sleep = sleep
+        self._random_bytes = random_bytes
+        self._poked = asyncio.Event()
+        self._online = asyncio.Event()
+        self.up = False
+
+    def synced(self, *, well: bool) -> None:
+        """Note whether a sync went through: only then the server is worth listening to."""
+        if well:
+            self._online.set()
+        else:
+            self._online.clear()
+
+    async def listen(self) -> None:
+        """Keep the line up while the device is online, until cancelled. Trouble makes it wait longer, never end."""
+        failures = 0
+        while True:
+            await self._online.wait()
+            try:
+                async with contextlib.aclosing(self._connection.pokes()) as pokes:
+                    async for _ in pokes:
+                        self.up = True
+                        failures = 0
+                        self._poked.set()
+            except DeviceError as error:
+                failures += 1
+                asked = error.retry_after_s if isinstance(error, Offline) else None
+                self.up = False
+                await self._sleep(backoff_s(failures, self._random_bytes, asked))
+            finally:
+                self.up = False
+
+    async def rest(self, interval_s: float) -> None:
+        """Wait `interval_s`, or QUIET times that while the line is up and nothing is to be sent; a poke ends it."""
+        for _ in range(QUIET):
+            poked = await self._poked_within(interval_s)
+            if poked or not self.up or await self._pending():
+                return
+
+    async def _poked_within(self, seconds: float) -> bool:
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._poked.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        poked = self._poked.is_set()
+        self._poked.clear()
+        return poked

@@ -1,0 +1,151 @@
+"""The line to the server: pokes end rests, and without a line the device polls as ever."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from client_sdk.errors import Offline
+from client_sdk.live import QUIET, Line
+from tests.phones import city, finding, opened, phone
+
+HOUR = 3_600.0
+
+
+class Server:
+    """A server as a line sees it: each line gives these pokes, then ends by this error."""
+
+    def __init__(self, *lines: tuple[int, Exception | None]) -> None:
+        self._lines = list(lines)
+        self.opened = 0
+
+    async def pokes(self) -> AsyncGenerator[None, None]:
+        self.opened += 1
+        count, error = self._lines.pop(0) if self._lines else (0, None)
+        for _ in range(count):
+            yield
+        if error is None:
+            await asyncio.Event().wait()
+        else:
+            raise error
+
+
+class Bench:
+    """A line to a server, whose sleeps are noted and take no time, or never end."""
+
+    def __init__(self, server: Server, pending: int = 0, *, patient: bool = False) -> None:
+        self.slept: list[float] = []
+        self.pending = pending
+        self.patient = patient
+        self.line = Line(server, self._pending, self._sleep, bytes)  # type: ignore[arg-type]
+
+    async def _pending(self) -> int:
+        return self.pending
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await (asyncio.Event().wait() if self.patient else asyncio.sleep(0))
+
+
+async def settle() -> None:
+    """Let everything that can run, run."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_a_poke_ends_the_rest() -> None:
+    """A rest that would last an hour ends with the poke."""
+    it = Bench(Server((1, None)), patient=True)
+    it.line.synced(well=True)
+    listening = asyncio.create_task(it.line.listen())
+    await it.line.rest(HOUR)
+    listening.cancel()
+    assert it.line.up
+
+
+async def test_a_poke_before_the_rest_is_not_lost() -> None:
+    """What is said while the device syncs makes it sync again."""
+    it = Bench(Server((1, None)), patient=True)
+    it.line.synced(well=True)
+    listening = asyncio.create_task(it.line.listen())
+    await settle()
+    await it.line.rest(HOUR)
+    listening.cancel()
+    assert it.slept == [HOUR]
+
+
+@pytest.mark.parametrize(("up", "pending", "intervals"), [(False, 0, 1), (True, 0, QUIET), (True, 1, 1)])
+async def test_polling_is_rarer_while_the_line_is_up(up: bool, pending: int, intervals: int) -> None:
+    """With a line a device polls at every QUIET intervals, unless something waits to be sent."""
+    it = Bench(Server(), pending)
+    it.line.up = up
+    await it.line.rest(60)
+    assert it.slept == [60] * intervals
+
+
+@pytest.mark.parametrize("tried", [False, True])
+async def test_no_line_while_offline(tried: bool) -> None:
+    """Before a sync went through, and after one that did not, the server is not asked for a line."""
+    server = Server()
+    it = Bench(server)
+    if tried:
+        it.line.synced(well=True)
+        it.line.synced(well=False)
+    listening = asyncio.create_task(it.line.listen())
+    await settle()
+    listening.cancel()
+    assert server.opened == 0
+
+
+async def test_a_line_that_breaks_is_tried_again() -> None:
+    """A broken line is opened anew after a wait: the one the server asked for, or one that grows."""
+    server = Server((0, Offline("gone")), (0, Offline("busy", 40)), (3, Offline("bye", 7)), (0, Offline("gone")))
+    it = Bench(server)
+    it.line.synced(well=True)
+    listening = asyncio.create_task(it.line.listen())
+    await settle()
+    listening.cancel()
+    assert (server.opened, it.slept) == (5, [0, 40, 7, 0])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the phone work until something holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_device_syncs_when_poked(tmp_path: Path) -> None:
+    """A poke makes the device pull at once, whatever its interval."""
+    server = city()
+
+    async def for_ever(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    clocks = msgspec.structs.replace(server.time.clocks(), sleep=for_ever)
+    async with opened(tmp_path / "li.db", server, clocks=clocks) as li:
+        await li.sign_in("li", "secret")
+        async with li.background(interval_s=HOUR):
+            # One pull before the line is there, and one for the poke that every line starts with.
+            await until(lambda: server.requests.count("POST /v1/pull") == 2)
+            server.say("event: poke\ndata: pull\n\n")
+            await until(lambda: server.requests.count("POST /v1/pull") == 3)
+
+
+async def test_a_server_without_pokes_is_polled(tmp_path: Path) -> None:
+    """Where no line can be had the device syncs all the same."""
+    server = city()
+
+    async def no_line(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/live":
+            return httpx.Response(404)
+        answer = await server.transport.handle_async_request(request)
+        assert isinstance(answer, httpx.Response)
+        return answer
+
+    async with phone(tmp_path, server, "li", httpx.MockTransport(no_line)) as li, li.background(interval_s=60):
+        made = await li.create(finding())
+        await until(lambda: made.id in server.state.records)

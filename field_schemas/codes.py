@@ -76,6 +76,7 @@ _REQUEST_CODES = (
     _code("proof_stale", "设备证明的时间不符", "The proof's time is too far off", "按服务器时间重新签名", "Sign again by the server's time"),
     _code("device_revoked", "设备已被注销", "The device has been revoked", "联系管理员", "Ask an administrator"),
     _code("device_taken", "设备编号已被占用", "The device id is enrolled with another key or user", "使用新的设备编号", "Enrol with a new device id"),
+    _code("too_many_requests", "该设备同时请求过多", "The device asks for too much at once", "等待先前的请求完成", "Wait until its earlier requests are answered"),
     _code("overloaded", "服务器繁忙", "The server is busy", "稍后按提示重试", "Retry after the time given"),
     _code("internal", "服务器内部错误", "Something went wrong on the server", "稍后重试；数据未丢失", "Retry later; nothing was lost"),
 )

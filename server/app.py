@@ -19,6 +19,7 @@ from field_schemas.registry import load_types
 from server.accounts.devices import Devices
 from server.accounts.sessions import SessionRules, Sessions
 from server.accounts.tokens import AccessTokens
+from server.admission import Admission, Bounds
 from server.group_commit import PushQueue, QueueBounds
 from server.http.authentication import Gate
 from server.http.openapi import openapi_document
@@ -32,6 +33,7 @@ from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
 from server.http.routes.sync import pull_routes, push_routes
+from server.http.turnstile import Turnstile
 from server.jobs import daily_jobs
 from server.keys import load_or_make_key
 from server.live import Hub
@@ -121,7 +123,8 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
         request_max_body_size=settings.max_body_bytes,
         lifespan=[running],
     )
-    app.asgi_handler = RequestLog(app.asgi_handler)
+    admission = Admission(Bounds(waiting=settings.max_waiting), time.monotonic)
+    app.asgi_handler = Turnstile(RequestLog(app.asgi_handler), admission, clock, time.monotonic)
     return app
 
 

@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_waiting: Annotated[
         int,
         Meta(ge=1, le=1_000_000),
-        Label("等待写入的推送数上限", "Pushes that may wait before the server says busy"),
+        Label("等待处理的请求数上限", "Requests that may wait before the server says busy"),
     ] = 1_000
     log_format: Annotated[Literal["text", "json"], Label("日志格式", "Log format")] = "text"
 

@@ -16,7 +16,8 @@ from sync.errors import SequenceError, SyncError
 PROBLEM_JSON = "application/problem+json"
 CODE_URN = "urn:gridwalk:code:"
 
-# Chosen by how clients retry: 401 after new tokens or a new proof, 409 after catching up, 503 later, others never.
+# Chosen by how clients retry: 401 after new tokens or a new proof, 409 after catching up, 429 and 503 later, others
+# never.
 STATUS: dict[str, int] = {
     "body_malformed": 400,
     "cursor_invalid": 400,
@@ -53,6 +54,7 @@ STATUS: dict[str, int] = {
     "media_type_unsupported": 415,
     "receipt_invalid": 422,
     "client_too_old": 426,
+    "too_many_requests": 429,
     "internal": 500,
     "overloaded": 503,
 }

@@ -1,0 +1,126 @@
+"""Turns requests away before they cost anything: before routing, tokens, proofs and bodies are looked at."""
+
+from typing import Any, TypeAlias
+
+import msgspec
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from server.admission import Admission, Kind, Monotonic, Turn, TurnedAway
+from server.http.problems import PROBLEM_JSON, preferred_language, problem_of
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+
+_HEALTH = "/health/"
+_WORK = ("/v1/push", "/v1/sessions", "/v1/receipts", "/v1/me")
+_SMALL_BODY = 65_536
+"""The server reads so much of a body ahead by itself."""
+_LOG_EVERY_S = 5.0
+
+_Received: TypeAlias = Any
+"""A message of the server's; Litestar's own type for it leaves out what HTTP cannot bring."""
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+class Turnstile:
+    """Wraps the whole application. Health is always answered."""
+
+    def __init__(self, app: ASGIApp, admission: Admission, now_ms: Milliseconds, monotonic: Monotonic) -> None:
+        self._app = app
+        self._admission = admission
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._turned_away = 0
+        self._logged = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_HEALTH):
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        device = _device_of(headers)
+        kind = Kind.WORK if scope["path"].startswith(_WORK) else Kind.NEWS
+        try:
+            self._admission.arrive(device, kind)
+        except TurnedAway as refusal:
+            await self._refuse(refusal, headers, send)
+            return
+        try:
+            await self._serve(scope, receive, send, kind)
+        finally:
+            self._admission.depart(device)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, kind: Kind) -> None:
+        """Serve in turn. Who waits for its client, to hear more or to be heard, holds no place meanwhile."""
+        body = await _small_body(receive)
+        turn = await self._admission.turn(kind)
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                turn.end()
+            await send(message)
+
+        try:
+            await self._app(scope, _after(body, receive, turn), send_on)
+        finally:
+            turn.end()
+
+    async def _refuse(self, refusal: TurnedAway, headers: dict[bytes, bytes], send: Send) -> None:
+        code = "too_many_requests" if refusal.crowded else "overloaded"
+        language = preferred_language(headers.get(b"accept-language", b"").decode("latin-1"))
+        problem = problem_of(SyncError(code, str(refusal)), language, self._now_ms())
+        body = _encode(problem)
+        sent = [
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"retry-after", b"%d" % refusal.retry_after_s),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": problem.status, "headers": sent})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._note(refusal)
+
+    def _note(self, refusal: TurnedAway) -> None:
+        """A line in the log now and then: one for each would cost more than the refusals."""
+        self._turned_away += 1
+        now = self._monotonic()
+        if now - self._logged >= _LOG_EVERY_S:
+            _log.warning("overloaded", turned_away=self._turned_away, retry_after_s=refusal.retry_after_s)
+            self._logged, self._turned_away = now, 0
+
+
+def _device_of(headers: dict[bytes, bytes]) -> str:
+    """What tells a device from others before anything is verified: the first part of its proof holds its key."""
+    return headers.get(b"dpop", b"").partition(b".")[0].decode("latin-1")
+
+
+async def _small_body(receive: Receive) -> list[_Received]:
+    """The body's messages, all of them unless it is large."""
+    messages: list[_Received] = []
+    size = 0
+    while size <= _SMALL_BODY:
+        message = await receive()
+        messages.append(message)
+        if message["type"] != "http.request" or not message["more_body"]:
+            break
+        size += len(message["body"])
+    return messages
+
+
+def _after(messages: list[_Received], receive: Receive, turn: Turn) -> Receive:
+    """What was received, then what is still to come."""
+    held = iter(messages)
+
+    async def receive_on() -> _Received:
+        for message in held:
+            return message
+        turn.pause()
+        try:
+            return await receive()
+        finally:
+            turn.resume()
+
+    return receive_on

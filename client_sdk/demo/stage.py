@@ -29,8 +29,9 @@ class Stage:
         self.folder = folder
         self.password = secrets.token_urlsafe(12)
         self.url = f"http://127.0.0.1:{(port := _free_port())}"
+        self.database_url = database_url or f"sqlite:///{folder / 'server.db'}"
         self._environment = os.environ | {
-            "GRIDWALK_DATABASE_URL": database_url or f"sqlite:///{folder / 'server.db'}",
+            "GRIDWALK_DATABASE_URL": self.database_url,
             "GRIDWALK_DATA_DIR": str(folder),
             "GRIDWALK_HOST": "127.0.0.1",
             "GRIDWALK_PORT": str(port),
@@ -44,6 +45,13 @@ class Stage:
     def running(self) -> bool:
         """Whether the server process was started and has not ended."""
         return self._server is not None and self._server.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """The running server's process."""
+        if self._server is None:
+            raise StageError("no server was started")
+        return self._server.pid
 
     def log_tail(self) -> str:
         """The last the server wrote."""

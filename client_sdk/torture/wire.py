@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import jwt
@@ -38,9 +38,10 @@ class _Problem(msgspec.Struct):
 class NotAsExpected(Exception):
     """The server answered with another status than the call should have."""
 
-    def __init__(self, path: str, status: int, body: bytes) -> None:
+    def __init__(self, path: str, status: int, body: bytes, retry_after_s: int | None = None) -> None:
         super().__init__(f"{path}: {status} {body[:1_000].decode(errors='replace')}")
         self.code = _code_of(body)
+        self.retry_after_s = retry_after_s
 
 
 def _code_of(body: bytes) -> str | None:
@@ -61,6 +62,14 @@ def new_id(random_bytes: RandomBytes = os.urandom) -> uuid.UUID:
     return uuid7(now_ms(), random_bytes)
 
 
+class Answer(NamedTuple):
+    """An answer, and the seconds after which it asks to be asked again."""
+
+    status: int
+    body: bytes
+    retry_after_s: int | None
+
+
 class Connection:
     """One kept-alive HTTP/1.1 connection, opened by the first call and anew after one that failed."""
 
@@ -69,8 +78,8 @@ class Connection:
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises Unanswered."""
+    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """The answer. Raises Unanswered."""
         lines = [f"POST {path} HTTP/1.1", f"Host: {self.host}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         try:
@@ -80,14 +89,16 @@ class Connection:
             self.close()
             raise Unanswered(f"{path}: {error!r}") from error
 
-    async def _exchange(self, request: bytes) -> tuple[int, bytes]:
+    async def _exchange(self, request: bytes) -> Answer:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port, limit=_LARGEST_HEAD)
         reader, writer = self._streams
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = int(head.split("content-length:")[1].split("\r\n")[0])
-        return int(head.split(" ", 2)[1]), await reader.readexactly(length)
+        length = int(_header(head, "content-length") or 0)
+        retry_after = _header(head, "retry-after")
+        body = await reader.readexactly(length)
+        return Answer(int(head.split(" ", 2)[1]), body, int(retry_after) if retry_after else None)
 
     async def lines(self, path: str, headers: dict[str, str]) -> AsyncGenerator[str, None]:
         """The lines of a stream, on a connection of their own. Raises Unanswered when it ends, NotAsExpected."""
@@ -114,6 +125,11 @@ class Connection:
         self._streams = None
 
 
+def _header(head: str, name: str) -> str:
+    """The value of a header, "" where it is missing; `head` in small letters."""
+    return head.partition(f"\r\n{name}:")[2].partition("\r\n")[0].strip()
+
+
 class LoadDevice:
     """A signed-in device. Its calls raise Unanswered and NotAsExpected."""
 
@@ -124,8 +140,8 @@ class LoadDevice:
         self.seq = 0
         self._connection = Connection(url)
         self._key = Ed25519PrivateKey.generate()
-        raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self._public = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        self.public_key = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self._public = base64.urlsafe_b64encode(self.public_key).rstrip(b"=").decode()
         self._token = ""
 
     async def __aenter__(self) -> "LoadDevice":
@@ -152,6 +168,10 @@ class LoadDevice:
         body = {"user": self.user, "password": password, "device": device}
         session = await self._call("/v1/sessions", encoder.encode(body), 201)
         self._token = msgspec.msgpack.decode(session)["access_token"]
+
+    def admit(self, access_token: str) -> None:
+        """Go on with an access token that it did not sign in for."""
+        self._token = access_token
 
     def new_id(self) -> uuid.UUID:
         """An id of the device's own."""
@@ -215,10 +235,10 @@ class LoadDevice:
         headers = {"Content-Type": TYPE, "Accept": TYPE, "DPoP": self._proof("POST", path)}
         if self._token:
             headers["Authorization"] = f"DPoP {self._token}"
-        status, answer = await self._connection.post(path, body, headers)
-        if status != expected:
-            raise NotAsExpected(path, status, answer)
-        return answer
+        answer = await self._connection.post(path, body, headers)
+        if answer.status != expected:
+            raise NotAsExpected(path, answer.status, answer.body, answer.retry_after_s)
+        return answer.body
 
     def _proof(self, method: str, path: str) -> str:
         claims = {"htm": method, "htu": f"http://server{path}", "iat": time.time(), "jti": os.urandom(12).hex()}

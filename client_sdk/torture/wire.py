@@ -107,9 +107,10 @@ class Connection:
         head = [f"GET {path} HTTP/1.1", f"Host: {self.host}", *named]
         try:
             writer.write("\r\n".join([*head, "", ""]).encode())
-            status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1])
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            status = int(answer.split(" ", 2)[1])
             if status != _OK:
-                raise NotAsExpected(path, status, b"")
+                raise NotAsExpected(path, status, b"", int(_header(answer, "retry-after") or 0))
             while line := await reader.readline():
                 yield line.decode().rstrip()
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -135,6 +136,7 @@ class LoadDevice:
 
     def __init__(self, url: str, user: str, random_bytes: RandomBytes = os.urandom) -> None:
         self.user = user
+        self.url = url
         self._random_bytes = random_bytes
         self.id = self.new_id()
         self.seq = 0
@@ -160,6 +162,7 @@ class LoadDevice:
         """Send further calls to another server process."""
         self._connection.close()
         self._connection = Connection(url)
+        self.url = url
 
     async def sign_in(self, password: str) -> None:
         """Enrol and sign in, or sign in anew."""

@@ -1,7 +1,6 @@
 """Many devices, each with an account, a key and a token of its own, and what they cost the server."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,12 @@ class Member(msgspec.Struct, frozen=True):
     scope: str
 
 
-async def enrol(stage: Stage, scopes: list[str]) -> list[Member]:
-    """A signed-in device of an account of its own for each scope, made straight in the database of `stage`."""
-    members = [Member(LoadDevice(stage.url, f"user{number}"), scope) for number, scope in enumerate(scopes)]
+async def enrol(stage: Stage, name: str, scopes: list[str]) -> list[Member]:
+    """A signed-in device of an account of its own for each scope, made straight in the database of `stage`.
+
+    The accounts are called after `name` and their place.
+    """
+    members = [Member(LoadDevice(stage.url, f"{name}{number}"), scope) for number, scope in enumerate(scopes)]
     tokens = AccessTokens(load_or_make_key(stage.folder / "server.key"), _TOKEN_LIFE_S)
     now = now_ms()
     session_ids = [member.device.new_id() for member in members]
@@ -77,10 +79,3 @@ def cost_of(pid: int) -> Cost:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     resident, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     return Cost(sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), resident, peak)
-
-
-async def idle_cpu(pid: int, seconds: float, wait: Any) -> float:
-    """The share of one processor that the process uses while nothing is asked of it."""
-    before, began = cost_of(pid).cpu_s, time.perf_counter()
-    await wait(seconds)
-    return (cost_of(pid).cpu_s - before) / (time.perf_counter() - began)

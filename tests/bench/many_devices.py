@@ -1,9 +1,7 @@
 """Many devices coming online at once, each with unsent work: until all are in sync, and nothing is lost."""
 
-import argparse
 import asyncio
 import random
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,12 +10,12 @@ import msgspec
 from sqlalchemy import func, select
 
 from client_sdk.demo.stage import Stage
-from client_sdk.torture.wire import LoadDevice, NotAsExpected, Unanswered, encoder
+from client_sdk.torture.wire import NotAsExpected, Unanswered, encoder
 from server.storage.database import open_database
 from server.storage.tables import changes
 from sync.messages import PushRequest
 from tests.bench.crowd import Cost, Member, cost_of, enrol, percentile
-from tests.bench.figures import Figure, figure, report
+from tests.bench.figures import Figure, figure
 
 DEVICES = 15_000
 CHANGES = 20
@@ -73,7 +71,7 @@ async def run(folder: Path, url: str | None, count: int) -> Result:
     """Let `count` devices come online."""
     stage = Stage(folder, url)
     await stage.command("init")
-    members = await enrol(stage, [_community(number) for number in range(count)])
+    members = await enrol(stage, "device", [_community(number) for number in range(count)])
     await stage.start_server()
     try:
         before = cost_of(stage.pid)
@@ -81,7 +79,7 @@ async def run(folder: Path, url: str | None, count: int) -> Result:
         tally = Tally()
         async with asyncio.timeout(_PATIENCE_S), asyncio.TaskGroup() as group:
             for number, member in enumerate(members):
-                chance = random.Random(number)  # noqa: S311 - the same arrivals in every run
+                chance = random.Random(number)
                 group.create_task(_come_online(member, chance, count / ARRIVALS_A_SECOND, tally))
         all_s = time.perf_counter() - began
         after = cost_of(stage.pid)

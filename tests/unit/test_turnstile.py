@@ -1,0 +1,125 @@
+"""The turnstile: what is turned away costs nothing, health is always answered, places are held for work only."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from server.admission import Admission, Bounds
+from server.http.turnstile import Turnstile
+
+NOW = 1_790_000_000_000
+WHOLE = {"type": "http.request", "body": b"all of it", "more_body": False}
+
+
+class Client:
+    """One request and its answer. Its body comes when the test says so."""
+
+    def __init__(self, path: str = "/v1/push", device: str = "key", language: str = "en") -> None:
+        headers = [(b"dpop", f"{device}.claims.signature".encode()), (b"accept-language", language.encode())]
+        self.scope: Any = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        self.body: asyncio.Queue[Any] = asyncio.Queue()
+        self.asked = 0
+        self.answer: list[Any] = []
+
+    async def receive(self) -> Any:
+        self.asked += 1
+        return await self.body.get()
+
+    async def send(self, message: Any) -> None:
+        self.answer.append(message)
+
+    @property
+    def status(self) -> int | None:
+        """The status of the answer, if there is one."""
+        return self.answer[0]["status"] if self.answer else None
+
+
+class Hall:
+    """A turnstile before an application that reads a request to its end, and answers when the test says so."""
+
+    def __init__(self, **bounds: int) -> None:
+        self.reached: list[str] = []
+        self.finish = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        admission = Admission(Bounds(**bounds), lambda: 1_000.0)
+        self.turnstile = Turnstile(self._work, admission, lambda: NOW, lambda: 1_000.0)
+
+    async def _work(self, scope: Any, receive: Any, send: Any) -> None:
+        self.reached.append(scope["path"])
+        while (await receive())["more_body"]:
+            pass
+        await self.finish.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def enter(self, client: Client, *messages: Any) -> Client:
+        """The request of `client` comes in with what has arrived of its body."""
+        for message in messages:
+            client.body.put_nowait(message)
+        self._tasks.append(asyncio.create_task(self.turnstile(client.scope, client.receive, client.send)))
+        await settle()
+        return client
+
+
+async def settle() -> None:
+    """Let everything that can run, run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_turned_away_is_not_looked_at() -> None:
+    """A refusal reaches no handler and reads no body; it says what happened and when to come back."""
+    hall = Hall(at_once=1, waiting=0)
+    refused = await hall.enter(Client())
+    assert (hall.reached, refused.asked, refused.status) == ([], 0, 503)
+    headers = dict(refused.answer[0]["headers"])
+    problem = msgspec.json.decode(refused.answer[1]["body"])
+    assert (problem["code"], problem["server_ms"]) == ("overloaded", NOW)
+    assert int(headers[b"retry-after"]) >= 2
+
+
+async def test_a_greedy_device_is_told_so() -> None:
+    """A device with too many requests in gets 429, in its language."""
+    hall = Hall(of_device=1)
+    await hall.enter(Client(), WHOLE)
+    refused = await hall.enter(Client(language="zh"))
+    problem = msgspec.json.decode(refused.answer[1]["body"])
+    assert (refused.status, problem["code"], problem["title"]) == (429, "too_many_requests", "该设备同时请求过多")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+async def test_health_is_always_answered(path: str) -> None:
+    """However full the hall, health goes straight through."""
+    hall = Hall(at_once=1, waiting=0)
+    await hall.enter(Client(path), WHOLE)
+    assert hall.reached == [path]
+
+
+async def test_an_answer_that_began_holds_no_place() -> None:
+    """Once a request's answer begins, the next one is worked on, however slowly the first is taken."""
+    hall = Hall(at_once=1)
+    await hall.enter(Client("/v1/live"), WHOLE)
+    await hall.enter(Client("/v1/pull"), WHOLE)
+    hall.finish.set()
+    await settle()
+    assert hall.reached == ["/v1/live", "/v1/pull"]
+
+
+async def test_a_slow_upload_holds_no_place() -> None:
+    """While a request's body has not come yet, another is worked on; also in the midst of a large body."""
+    hall = Hall(at_once=1)
+    slow = await hall.enter(Client("/v1/push", "slow"))
+    large = await hall.enter(
+        Client("/v1/receipts", "large"), {"type": "http.request", "body": b"x" * 70_000, "more_body": True}
+    )
+    await hall.enter(Client("/v1/pull", "quick"), WHOLE)
+    before = list(hall.reached)
+    for client in (slow, large):
+        client.body.put_nowait(WHOLE)
+    await settle()
+    hall.finish.set()
+    await settle()
+    assert before == ["/v1/receipts", "/v1/pull"]
+    assert (hall.reached, slow.status, large.status) == ([*before, "/v1/push"], 200, 200)

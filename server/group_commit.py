@@ -5,6 +5,7 @@ lone push waits for nobody, and many share the cost of reaching the disk.
 """
 
 import asyncio
+import uuid
 from collections import deque
 from collections.abc import Sequence
 
@@ -148,8 +149,15 @@ class PushQueue:
             except Collision:
                 continue
             if tx.touched:
-                devices = {submission.actor.device for submission in submissions}
-                alone = devices.pop() if len(devices) == 1 else None
-                self._announce(Announcement(tx.tx, frozenset(tx.touched), alone))
+                self._announce(Announcement(tx.tx, frozenset(tx.touched), _knowing(submissions, answers)))
             return answers
         raise SyncError("overloaded", f"{MAX_ATTEMPTS} attempts collided with other writers")
+
+
+def _knowing(submissions: list[Submission], answers: Sequence[PushResponse | SyncError]) -> uuid.UUID | None:
+    """The device that knows all that was written: the only author, unless conflicts or refusals were made."""
+    devices = {submission.actor.device for submission in submissions}
+    if len(devices) > 1:
+        return None
+    told = [answer.verdicts for answer in answers if isinstance(answer, PushResponse)]
+    return None if any(verdict.attention for verdicts in told for verdict in verdicts) else devices.pop()

@@ -21,12 +21,13 @@ from tests.bench.figures import Figure, figure
 T = TypeVar("T")
 DEVICES = 200
 CHANGES = 50
+CHANGES_TO_ALL = 20
 LISTENERS = 5_000
 _STREETS = 20
 _WITHIN_S = 60
 _IDLE_S = 20.0
 _AT_ONCE = 32
-_WARM_UP = 20
+_WARM_UP = 10
 """Changes that do not count: the server still notes who reads for the first time."""
 
 
@@ -67,8 +68,8 @@ async def measure(folder: Path, database: str, url: str | None, listeners: int =
     await stage.start_server()
     try:
         direct = await _direct(spread[0])
-        in_streets = await _latencies(spread, DEVICES // _STREETS)
-        in_one = await _latencies(together, DEVICES)
+        in_streets = await _latencies(spread, DEVICES // _STREETS, CHANGES)
+        in_one = await _latencies(together, DEVICES, CHANGES_TO_ALL)
         costs = await _cost_of_listeners(stage, silent)
     finally:
         await stage.stop_server()
@@ -105,8 +106,8 @@ async def _direct(member: Member) -> list[float]:
     return took
 
 
-async def _latencies(members: list[Member], of_street: int) -> list[float]:
-    """Ms from the push of a change until each device of the author's street has pulled it."""
+async def _latencies(members: list[Member], of_street: int, count: int) -> list[float]:
+    """Ms from the push of a change until each device of the author's street has pulled it, `count` times."""
     arrivals = Arrivals()
     # They push on connections of their own: on the others they pull what the others wrote.
     authors = [Member(copy.copy(member.device), member.scope) for member in members]
@@ -117,7 +118,7 @@ async def _latencies(members: list[Member], of_street: int) -> list[float]:
         while arrivals.listening < len(members):
             arrivals.changed.clear()
             await arrivals.changed.wait()
-    for number in range(-_WARM_UP, CHANGES):
+    for number in range(-_WARM_UP, count):
         if number == 0:
             arrivals.ms.clear()
         author = authors[number % len(authors)]

@@ -10,6 +10,7 @@ from tests.contracts.samples import (
     a_batch,
     a_change,
     a_record,
+    add_entries,
     an_id,
     put,
     read_feed,
@@ -126,3 +127,14 @@ async def test_reader_keeps_its_view(store: Store) -> None:
         await put(store, a_batch([a_record(1, version=2), a_record(2)]))
         found = await reader.records([an_id(1), an_id(2)])
     assert found == {an_id(1): a_record(1)}
+
+
+async def test_touched_feeds(store: Store) -> None:
+    """A transaction knows all feeds it added entries to, also when it writes several times, and no others."""
+    async with store.writing() as tx:
+        await add_entries(tx, 2)
+        await add_entries(tx, 1, "person:li.na", first_record=3)
+        assert tx.touched == {STREET, "person:li.na"}
+    async with store.writing() as tx:
+        await tx.write(a_batch(sequences={DEVICE: 5}))
+        assert tx.touched == set()

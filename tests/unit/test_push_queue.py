@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.group_commit import MAX_ATTEMPTS, PushQueue, QueueBounds
+from server.live import Announcement
 from sync.authority import Actor
 from sync.errors import SequenceError, SyncError
 from sync.memory import MemoryStore
@@ -43,9 +44,10 @@ class GatedStore(MemoryStore):
 class Bench:
     """A queue on a gated store, and devices that push to it."""
 
-    def __init__(self, store: GatedStore, queue: PushQueue) -> None:
+    def __init__(self, store: GatedStore, queue: PushQueue, announced: list[Announcement]) -> None:
         self.store = store
         self.queue = queue
+        self.announced = announced
         self.office = Office(store)
 
     async def push(self, author: Actor, count: int = 1) -> PushResponse:
@@ -62,9 +64,11 @@ class Bench:
 async def bench(changes: int = 100, waiting: int = 50, writers: int = 1) -> AsyncIterator[Bench]:
     """A running queue with these bounds."""
     store = GatedStore()
-    queue = PushQueue(store, REGISTRY, QueueBounds(changes, waiting, writers), lambda: NOW)
+    announced: list[Announcement] = []
+    bounds = QueueBounds(changes, waiting, writers)
+    queue = PushQueue(store, REGISTRY, bounds, lambda: NOW, announce=announced.append)
     queue.start()
-    yield Bench(store, queue)
+    yield Bench(store, queue, announced)
     store.gate.set()
     await queue.stop()
 
@@ -201,3 +205,42 @@ async def test_several_writers() -> None:
         assert it.store.commits == 3
         it.store.gate.set()
         assert [answer.held for answer in await asyncio.gather(*tasks)] == [1, 1, 1]
+
+
+async def test_a_commit_is_announced() -> None:
+    """After the commit the feeds it wrote to are told, with the device if it was the only author."""
+    async with bench() as it:
+        author = inspector("a")
+        await it.push(author)
+        (told,) = it.announced
+        assert told.feeds is not None
+        assert "grid:440304001" in told.feeds
+        assert told.device == author.device
+
+
+async def test_a_commit_of_several_devices_is_announced_to_all() -> None:
+    """Where several devices share a commit each is to hear of the others' changes."""
+    async with bench() as it:
+        it.store.gate.clear()
+        tasks = [it.start_push(inspector(name)) for name in "abc"]
+        await settle()
+        it.store.gate.set()
+        await asyncio.gather(*tasks)
+        assert it.announced[-1].device is None
+
+
+async def test_an_author_hears_of_a_refusal() -> None:
+    """A refusal record is news to the author of the refused change too."""
+    async with bench() as it:
+        author = inspector("a")
+        await it.queue.submit(author, [it.office.change(author, "no_such_type", new_id(), {})], as_json=False)
+        assert it.announced[-1].device is None
+
+
+async def test_what_failed_is_not_announced() -> None:
+    """A transaction that did not commit is told to nobody."""
+    async with bench() as it:
+        it.store.failures = [Collision()] * MAX_ATTEMPTS
+        with pytest.raises(SyncError):
+            await it.push(inspector("a"))
+        assert it.announced == []

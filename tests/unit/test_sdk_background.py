@@ -62,7 +62,7 @@ async def test_background_sync_sends_what_is_written(tmp_path: Path) -> None:
     server = city()
     async with phone(tmp_path, server, "li") as li, li.background(interval_s=1):
         made = await li.create(finding())
-        for _ in range(2_000):
+        for _ in range(200_000):
             if made.id in server.state.records and not await li.pending():
                 break
             await asyncio.sleep(0)

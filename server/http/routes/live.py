@@ -9,7 +9,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from field_schemas.labels import Label
-from server.accounts.sessions import Identity
+from server.accounts.identities import Identity
 from server.http.authentication import Gate
 from server.http.described import Operation, described
 from server.http.negotiation import AnyRequest

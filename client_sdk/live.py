@@ -52,9 +52,10 @@ class Line:
                         self._poked.set()
             except DeviceError as error:
                 failures += 1
-                asked = error.retry_after_s if isinstance(error, Offline) else None
                 self.up = False
-                await self._sleep(backoff_s(failures, self._random_bytes, asked))
+                asked = error.retry_after_s if isinstance(error, Offline) else None
+                # Polling goes on meanwhile, so there is time: a server with too many lines is asked ever more rarely.
+                await self._sleep((asked or 0.0) + backoff_s(failures, self._random_bytes, None))
             finally:
                 self.up = False
 

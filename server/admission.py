@@ -42,7 +42,7 @@ class Bounds(msgspec.Struct, frozen=True):
     at_once: int = 64
     waiting: int = 1_000
     of_device: int = 4
-    wait_s: float = 2.0
+    wait_s: float = 5.0
 
 
 class TurnedAway(Exception):

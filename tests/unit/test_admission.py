@@ -50,7 +50,7 @@ async def settle() -> None:
 
 async def full_hall(waiting: int = 4) -> Hall:
     """One request being worked on, as many as may waiting, at one a second."""
-    hall = Hall(at_once=1, waiting=waiting)
+    hall = Hall(at_once=1, waiting=waiting, wait_s=2.0)
     for number in range(waiting + 1):
         await hall.come(f"first {number}")
     return hall

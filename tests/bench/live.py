@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -17,12 +16,14 @@ from client_sdk.torture.wire import LoadDevice, NotAsExpected, Unanswered, encod
 from sync.messages import Change, PushRequest
 from tests.bench.crowd import Member, cost_of, enrol, percentile
 from tests.bench.figures import Figure, figure
+from tests.bench.running import Place
 
 T = TypeVar("T")
 DEVICES = 200
 CHANGES = 50
 CHANGES_TO_ALL = 20
 LISTENERS = 5_000
+_QUICK_LISTENERS = 200
 _STREETS = 20
 _WITHIN_S = 60
 _IDLE_S = 20.0
@@ -58,9 +59,10 @@ class Arrivals(msgspec.Struct):
                 await self.changed.wait()
 
 
-async def measure(folder: Path, database: str, url: str | None, listeners: int = LISTENERS) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """From push to pull on other devices, beside a push and a pull right after it; and what listeners cost."""
-    stage = Stage(folder, url)
+    database, listeners = place.database, _QUICK_LISTENERS if place.quick else LISTENERS
+    stage = Stage(place.folder, place.url)
     await stage.command("init")
     spread = await enrol(stage, "spread", [_street(number % _STREETS) for number in range(DEVICES)])
     together = await enrol(stage, "together", [_street(_STREETS)] * DEVICES)

@@ -16,8 +16,10 @@ from server.storage.tables import changes
 from sync.messages import PushRequest
 from tests.bench.crowd import Cost, Member, cost_of, enrol, percentile
 from tests.bench.figures import Figure, figure
+from tests.bench.running import Place
 
 DEVICES = 15_000
+_QUICK_DEVICES = 500
 CHANGES = 20
 ARRIVALS_A_SECOND = 125
 """15,000 within two minutes; fewer come as close together."""
@@ -46,9 +48,10 @@ class Result(msgspec.Struct, frozen=True):
     cost: Cost
 
 
-async def measure(folder: Path, database: str, url: str | None, count: int = DEVICES) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """All devices in sync: how long, how often turned away, how many lost changes."""
-    result = await run(folder, url, count)
+    database, count = place.database, _QUICK_DEVICES if place.quick else DEVICES
+    result = await run(place.folder, place.url, count)
     within = count / ARRIVALS_A_SECOND
     tally = result.tally
     refusals = sum(tally.refused.values())
@@ -67,7 +70,7 @@ async def measure(folder: Path, database: str, url: str | None, count: int = DEV
     ]
 
 
-async def run(folder: Path, url: str | None, count: int) -> Result:
+async def run(folder: Path, url: str, count: int) -> Result:
     """Let `count` devices come online."""
     stage = Stage(folder, url)
     await stage.command("init")

@@ -4,13 +4,15 @@ import argparse
 import asyncio
 import sys
 
-from tests.bench import local_writes, media_checks, push_pull
+from tests.bench import live, local_writes, many_devices, media_checks, push_pull
 from tests.bench.figures import report
 from tests.bench.running import BOTH, Benchmark, run
 
 BENCHMARKS = {
     "push": Benchmark("pushes of 100 changes by 8 devices", push_pull.push, BOTH),
     "pull": Benchmark("pulls of all there is by 8 devices", push_pull.pull, BOTH),
+    "live": Benchmark("from a push to the pull of 200 listening devices", live.measure, BOTH),
+    "many-devices": Benchmark("15,000 devices that come online within two minutes", many_devices.measure, BOTH),
     "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
     "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
 }

@@ -38,7 +38,9 @@ class AttendingDevice(LocalDevice):
 
     async def refusals(self) -> list[Refusal]:
         """The open refusals on this device."""
-        return await self.find(Refusal, state="open")
+        found = await self.find(Refusal, state="open")
+        waiting = await self._store.run(asking.still_open, [one.id for one in found])
+        return [one for one in found if one.id in waiting]
 
     async def needs_attention(self, language: str = "zh") -> list[Attention]:
         """All open conflicts and refusals that concern the user or are assigned to them, in the user's words:
@@ -73,11 +75,12 @@ class AttendingDevice(LocalDevice):
         await self.update(item, assignee=user)
 
     async def resend(self, refusal: Refusal, **corrected: Any) -> None:
-        """Make the refused change again, with `corrected` fields. Raises NotAllowed or Invalid."""
-        batch = self._batch()
-        batch.update(refusal, state="resent")
-        again = await self._again(refusal, corrected)
-        await self._commit([again, *batch.writes])
+        """Make the refused change again, with `corrected` fields; that closes the refusal, in one transaction.
+
+        Where somebody else has dealt with it by then, the server refuses the new change as `refusal_closed`. Raises
+        NotAllowed (`refusal_closed` when this device knows of that already) or Invalid.
+        """
+        await self._commit([await self._again(refusal, corrected)])
 
     async def dismiss(self, refusal: Refusal) -> Refusal:
         """Let the refused change be."""
@@ -120,7 +123,8 @@ class AttendingDevice(LocalDevice):
             raise Invalid(error.code, error.detail) from error
         kind = Kind.DELETE if deletes else Kind.CREATE if row is None else Kind.UPDATE
         change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
-        return LocalWrite(kind, change, spec, refusal.record, patch, row.version if row else 0)
+        seen = row.version if row else 0
+        return LocalWrite(kind, change, spec, refusal.record, patch, seen, settles=refusal.id)
 
 
 def _as_made(spec: RecordType[Any], refusal: Refusal, own: Change | None) -> dict[str, Any]:

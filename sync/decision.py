@@ -65,7 +65,8 @@ class Decision:
         self.registry = rules.registry
         self.roles = roles
         self.actor = submission.actor
-        self.attends = numbered(submission.actor)
+        # What follows from a change is the server's, made for the change's author.
+        self.by_server = change.seq == 0 or not numbered(submission.actor)
         self.change = change
         self.submission = submission
         self.time = estimate(change.captured, submission.received_ms)
@@ -87,7 +88,7 @@ class Decision:
             self.before = {}
             if self.patch_bytes is NOTHING:
                 self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
-            if self.attends:
+            if not self.by_server:
                 self.attention = await self._refusal(code, detail)
         change = self.change
         logged = LoggedChange(
@@ -119,6 +120,8 @@ class Decision:
         change = self.change
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+        if change.settles is not None and not self.actor.revoked:
+            await self._close(change.settles)
         spec = self.registry.get(change.type)
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
@@ -196,8 +199,7 @@ class Decision:
         self.version = await self.work.version()
         stamp = min(self.change.stamp, latest)
         # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
-        by_server = self.actor.device == SERVER.device
-        writer = self.change.id if by_server else self.actor.device
+        writer = self.change.id if self.by_server else self.actor.device
         return Write(stamp, str(writer), self.change.base, self.version, roles)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
@@ -215,9 +217,24 @@ class Decision:
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
             change = await self._refused_change(uuid.UUID(draft.fields["change"]))
-        if change is None:
-            return
-        logged = await self._consequence(msgspec.structs.replace(self.actor, device=SERVER.device), change)
+        if change is not None:
+            await self._carry_out(change)
+
+    async def _close(self, refusal: uuid.UUID) -> None:
+        """Close the refusal that this change settles. First of all, so that whatever comes of the change, what was
+        refused takes effect once. Raises Refused."""
+        draft = await self.work.draft(refusal)
+        of_record = draft and draft.type == "refusal" and draft.fields["record"] == str(self.change.record)
+        if draft is None or not of_record or not self.roles.over(draft.scopes, self.time.ms):
+            raise Refused("record_unknown", f"there is no refusal {refusal} of this record")
+        if draft.fields["state"] != "open":
+            raise Refused("refusal_closed", f"the refusal is {draft.fields['state']}")
+        closing = self._derived("settled", "refusal", refusal)
+        await self._carry_out(self._by_author(closing, draft.version, msgspec.Raw(_pack({"state": "resent"}))))
+
+    async def _carry_out(self, change: Change) -> None:
+        """Make a consequence of this change in its author's name. Raises Refused where that is."""
+        logged = await self._consequence(self.actor, change)
         if logged.outcome is Outcome.REFUSED:
             raise Refused(logged.code or "value_invalid", logged.detail or "")
 

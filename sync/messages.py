@@ -40,7 +40,8 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `seq` counts a device's changes from 1 without holes. `base` is the record's version the author saw, 0 for a
     record made here. `stamp` orders writes (sync.clock). `fields` is an object of field name to operand, whose
-    meaning the field's merge policy gives: a value, a difference, elements or entries.
+    meaning the field's merge policy gives: a value, a difference, elements or entries. `settles` is the refusal that
+    this change, corrected, takes the place of.
     """
 
     id: uuid.UUID
@@ -53,6 +54,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     base: Count = 0
     delete: bool = False
     type_version: Sequence = 1
+    settles: uuid.UUID | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):

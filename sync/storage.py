@@ -45,7 +45,8 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
 
     `base` is what its author had seen, `version` what it made. `captured_ms` is the estimated true time, wrong by
     `error_ms` at most. `fields` is the change's patch, `before` the old values of what it really changed, both
-    MessagePack objects. Changes the server makes itself carry `seq` 0.
+    MessagePack objects. Changes the server makes itself carry `seq` 0; where they follow from a change of `user`,
+    `device` is where that was made.
     """
 
     id: uuid.UUID

@@ -13,7 +13,7 @@ from client_sdk.simulation.replay import Replay
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.trace import short
 from client_sdk.simulation.world import World
-from sync.authority import SERVER_DEVICE, SERVER_USER
+from sync.authority import SERVER_USER
 from sync.messages import Outcome
 from sync.receipts import CHAIN_START, chained
 from sync.storage import LoggedChange
@@ -43,14 +43,14 @@ def every_change_has_a_verdict(world: World) -> Finding:
         elif key in world.acknowledged - world.restored_away:
             yield f"{named} was acknowledged and is gone"
     for key, change in log.items():
-        if change.device != SERVER_DEVICE and key not in world.ledger.made:
+        if not _by_server(change) and key not in world.ledger.made:
             yield f"change {short(key)} of {change.user} was never made"
 
 
 def numbers_are_used_once(world: World) -> Finding:
     """No two changes of a device carry one sequence number, no two writes one version."""
     log = world.database.state.log.values()
-    sequences = Counter((change.device, change.seq) for change in log if change.device != SERVER_DEVICE)
+    sequences = Counter((change.device, change.seq) for change in log if not _by_server(change))
     yield from (
         f"{count} changes of {device} are number {seq}" for (device, seq), count in sequences.items() if count > 1
     )
@@ -133,8 +133,11 @@ def attentions_match_verdicts(world: World) -> Finding:
     wanted = {Outcome.CONFLICT: "conflict", Outcome.REFUSED: "refusal"}
     named: Counter[uuid.UUID] = Counter()
     for change in state.log.values():
-        by_server = change.device == SERVER_DEVICE and change.outcome is Outcome.REFUSED
-        kind = None if by_server or change.user == SERVER_USER else wanted.get(change.outcome)
+        kind = (
+            None
+            if (_by_server(change) and change.outcome is Outcome.REFUSED) or change.user == SERVER_USER
+            else wanted.get(change.outcome)
+        )
         found = state.records.get(change.attention) if change.attention else None
         if kind != (found.type if found else None):
             yield f"change {short(change.id)} is {change.outcome}, its attention is {found.type if found else 'none'}"
@@ -238,3 +241,8 @@ def _difference(found: tuple[int, dict[str, Any]] | None, expected: tuple[int, d
     )
     shown = "; ".join(f"{name} {found[1].get(name)!r} for {expected[1].get(name)!r}" for name in names)
     return f"with {shown}"
+
+
+def _by_server(change: LoggedChange) -> bool:
+    """Whether the server made a change, of its own or as a consequence of somebody's."""
+    return change.user == SERVER_USER or change.seq == 0

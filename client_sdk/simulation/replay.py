@@ -14,7 +14,7 @@ from field_schemas.access import Grant, Role
 from field_schemas.policies import Policy
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
-from sync.authority import SERVER_DEVICE, SERVER_USER
+from sync.authority import SERVER_USER
 from sync.clock import stamp_at
 from sync.messages import Outcome
 from sync.storage import LoggedChange
@@ -52,7 +52,7 @@ class Model:
             self.deleted = True
             return
         # The server writes for many: no write of its has seen another.
-        writer = change.id if change.device == SERVER_DEVICE else change.device
+        writer = change.id if not change.seq or change.user == SERVER_USER else change.device
         write = Last(change.version, min(change.stamp, stamp_at(change.received_ms + 1)), str(writer))
         creation = not self.last
         patch: dict[str, Any] = msgspec.msgpack.decode(change.fields)

@@ -9,6 +9,7 @@ import msgspec
 from client_sdk.reports import ChangeVerdict, PendingChange
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
+from client_sdk.store.writing import is_open
 from sync.messages import Change
 
 
@@ -27,6 +28,11 @@ def refused(tables: Tables, record_id: uuid.UUID, change: uuid.UUID) -> tuple[Re
     """A record, and an own change as it was sent."""
     row = tables.outbox.find(change)
     return tables.records.get(record_id), row.change if row else None
+
+
+def still_open(tables: Tables, refusals: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the refusals that still wait for somebody."""
+    return {refusal for refusal in refusals if is_open(tables, refusal)}
 
 
 def pending(tables: Tables) -> list[PendingChange]:

@@ -31,7 +31,10 @@ class Kind(enum.Enum):
 
 
 class LocalWrite(msgspec.Struct, frozen=True):
-    """One write to carry out. `seen` is the version its author looked at, `patch` the MessagePack of its fields."""
+    """One write to carry out. `seen` is the version its author looked at, `patch` the MessagePack of its fields.
+
+    `settles` is as in `Change`.
+    """
 
     kind: Kind
     change: uuid.UUID
@@ -39,6 +42,7 @@ class LocalWrite(msgspec.Struct, frozen=True):
     record: uuid.UUID
     patch: bytes = b"\x80"
     seen: int = 0
+    settles: uuid.UUID | None = None
 
 
 class Author(msgspec.Struct, frozen=True):
@@ -66,6 +70,8 @@ def commit(tables: Tables, author: Author, writes: list[LocalWrite]) -> list[Rec
 def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> RecordRow:
     if len(write.patch) > MAX_CHANGE_BYTES:
         raise Invalid("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+    if write.settles is not None and not is_open(tables, write.settles):
+        raise NotAllowed("refusal_closed", f"refusal {write.settles}")
     before = tables.records.get(write.record)
     stamp = author.stamps.tick()
     try:
@@ -83,10 +89,21 @@ def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> R
         base=min(write.seen, before.version) if before else 0,
         delete=write.kind is Kind.DELETE,
         type_version=write.spec.version,
+        settles=write.settles,
     )
     tables.outbox.add(Framed(author.account.user, author.clock.now_ms(), change))
     tables.records.put(after)
     return after
+
+
+def is_open(tables: Tables, refusal: uuid.UUID) -> bool:
+    """Whether a refusal on this device still waits for somebody: no change here, sent or not, settles it."""
+    row = tables.records.get(refusal)
+    if row is None or row.deleted:
+        return False
+    fields = row.decoded()
+    about = uuid.UUID(fields["record"])
+    return fields["state"] == "open" and all(one.settles != refusal for one in tables.outbox.live(about.bytes))
 
 
 def _judged(tables: Tables, author: Author, write: LocalWrite, before: RecordRow | None, stamp: int) -> RecordRow:

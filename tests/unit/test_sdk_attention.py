@@ -141,3 +141,28 @@ async def test_a_supervisor_applies_what_was_refused(tmp_path: Path, server: Fak
         assert got is not None
         assert got.condition == "damaged"
         assert await li.refusals() == []
+
+
+async def test_resent_and_applied_takes_effect_once(tmp_path: Path, server: FakeServer) -> None:
+    """An author who corrects offline what a supervisor applies meanwhile does not make it twice, and is told."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await li.create(component())
+        await li.sync()
+        server.add_user("li", Grant(STREET, Role.STEWARD))
+        await li.update(made, inspections=1)
+        await li.sync()
+        await chen.sync()
+        server.add_user("li", Grant(STREET, Role.INSPECTOR))
+        await li.sync()
+        (mine,), (theirs,) = await li.refusals(), await chen.refusals()
+        await chen.apply_refused(theirs)
+        await li.resend(mine)
+        assert await li.refusals() == []
+        with pytest.raises(NotAllowed, match="refusal_closed"):
+            await li.resend(mine)
+        await chen.sync()
+        await li.sync()
+        got = await li.get(Component, made.id)
+        assert got is not None
+        assert got.inspections == 1
+        assert [one.code for one in await li.refusals()] == ["refusal_closed"]

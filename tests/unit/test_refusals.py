@@ -1,0 +1,103 @@
+"""Refusals: what was refused takes effect once, whoever deals with it, in whatever order."""
+
+import uuid
+
+import pytest
+
+from sync.authority import Actor
+from sync.messages import Outcome, Verdict
+from tests.unit.builders import Office, component, inspector, new_id, supervisor
+
+LATEST = 10**6
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+async def refused(office: Office, author: Actor) -> tuple[uuid.UUID, uuid.UUID]:
+    """A component, and the refusal of a change that counted two inspections on it."""
+    record = new_id()
+    await office.write(supervisor(), "component", record, component())
+    verdict = await office.write(author, "component", record, {"inspections": 2, "responsible": "x"}, base=LATEST)
+    assert (verdict.code, verdict.attention is not None) == ("field_denied", True)
+    assert verdict.attention
+    return record, verdict.attention
+
+
+async def resend(office: Office, author: Actor, record: uuid.UUID, refusal: uuid.UUID) -> Verdict:
+    return await office.write(author, "component", record, {"inspections": 2}, base=LATEST, settles=refusal)
+
+
+async def test_resending_closes_the_refusal(office: Office) -> None:
+    """The corrected change is made and its refusal is closed, both by one change."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    assert (await resend(office, li, record, refusal)).outcome is Outcome.APPLIED
+    assert (await office.fields(record))["inspections"] == 2
+    assert (await office.fields(refusal))["state"] == "resent"
+
+
+async def test_resent_after_it_was_applied(office: Office) -> None:
+    """A refused change that a supervisor has applied is not made again by its author's correction."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    await office.write(supervisor(), "refusal", refusal, {"state": "applied"}, base=LATEST)
+    late = await resend(office, li, record, refusal)
+    assert (late.outcome, late.code) == (Outcome.REFUSED, "refusal_closed")
+    assert (await office.fields(record))["inspections"] == 2
+
+
+async def test_applied_after_it_was_resent(office: Office) -> None:
+    """A refusal that its author has settled by a correction cannot be applied any more."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    await resend(office, li, record, refusal)
+    late = await office.write(supervisor(), "refusal", refusal, {"state": "applied"}, base=LATEST)
+    assert late.code == "transition_illegal"
+    assert (await office.fields(record))["inspections"] == 2
+
+
+async def test_a_correction_that_is_refused_too(office: Office) -> None:
+    """One refusal is open after a correction that was no better: the new one."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    again = await office.write(li, "component", record, {"responsible": "y"}, base=LATEST, settles=refusal)
+    assert again.code == "field_denied"
+    assert again.attention
+    assert [(await office.fields(one))["state"] for one in (refusal, again.attention)] == ["resent", "open"]
+
+
+@pytest.mark.parametrize("whose", ["stranger", "other record", "no refusal"])
+async def test_only_the_own_refusal_is_settled(office: Office, whose: str) -> None:
+    """A change cannot close a refusal that does not concern its author or its record, nor learn of one."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    here = new_id()
+    author = inspector("wu", "grid:440304002") if whose == "stranger" else li
+    fields = component(grid="440304002001001") if whose == "stranger" else component()
+    named = new_id() if whose == "no refusal" else refusal
+    target = record if whose == "no refusal" else here
+    verdict = await office.write(author, "component", target, fields, settles=named)
+    assert verdict.code == "record_unknown"
+    assert (await office.fields(refusal))["state"] == "open"
+
+
+async def test_a_lost_device_settles_nothing(office: Office) -> None:
+    """The correction of a revoked device is kept apart, and the refusal it names stays open."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    lost = Actor(li.user, li.device, li.grants, revoked=True)
+    assert (await resend(office, lost, record, refusal)).code == "device_quarantined"
+    assert (await office.fields(refusal))["state"] == "open"
+
+
+async def test_consequences_name_the_device(office: Office) -> None:
+    """What follows from a supervisor's decision is logged as made by that supervisor, on that device, number 0."""
+    li, sup = inspector("li"), supervisor()
+    record, refusal = await refused(office, li)
+    await office.write(sup, "refusal", refusal, {"state": "applied"}, base=LATEST)
+    async with office.store.reading() as tx:
+        made = (await tx.history(record))[-1]
+    assert (made.user, made.device, made.seq) == ("sup", sup.device, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from client_sdk.attention import of_conflict, of_refusal
-from client_sdk.errors import Invalid
+from client_sdk.errors import Invalid, NotAllowed
 from client_sdk.histories import HistoryItem, UndoResult, undone
 from client_sdk.local import LocalDevice
 from client_sdk.reports import Attention
@@ -91,10 +91,14 @@ class AttendingDevice(LocalDevice):
         return await self.update(refusal, state="applied")
 
     async def undo(self, item: HistoryItem) -> UndoResult:
-        """Take a change back by a new one, as far as that is possible. Raises NotAllowed or Invalid.
+        """Take a change back by a new one, as far as that is possible; an undo can be undone like any change.
 
-        Who undoes has seen what the change made; later work of others is merged with it or disputed.
+        Who undoes has seen what the change made; later work of others is merged with it or disputed. Where somebody
+        else took it back first, the server refuses the second undo. Raises NotAllowed (`already_undone` when this
+        device knows of that) or Invalid.
         """
+        if item.undone is not None:
+            raise NotAllowed("already_undone", f"by version {item.undone}")
         if item.type not in self._parts.registry:
             raise Invalid("type_unknown", f"there is no record type {item.type!r}")
         spec = self._parts.registry.get(item.type)
@@ -108,7 +112,8 @@ class AttendingDevice(LocalDevice):
             except FieldError as error:
                 raise Invalid(error.code, error.detail) from error
             change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
-            (row,) = await self._commit([LocalWrite(Kind.UPDATE, change, spec, item.record, encoded, item.version)])
+            write = LocalWrite(Kind.UPDATE, change, spec, item.record, encoded, item.version, undoes=item.change)
+            (row,) = await self._commit([write])
         record: Record = self._typed(spec.cls, row.id, row.version, row.fields)
         return UndoResult(record, kept)
 
@@ -124,7 +129,7 @@ class AttendingDevice(LocalDevice):
         kind = Kind.DELETE if deletes else Kind.CREATE if row is None else Kind.UPDATE
         change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
         seen = row.version if row else 0
-        return LocalWrite(kind, change, spec, refusal.record, patch, seen, settles=refusal.id)
+        return LocalWrite(kind, change, spec, refusal.record, patch, seen, refusal.id, refusal.undoes)
 
 
 def _as_made(spec: RecordType[Any], refusal: Refusal, own: Change | None) -> dict[str, Any]:

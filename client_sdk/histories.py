@@ -36,6 +36,7 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
 
     `at_ms` is when it was made, true UTC time, wrong by `error_ms` at most (None: no bound is known); the server
     received it at `received_ms`. `reason` says why it was not simply applied. `patch` and `before` are plain values.
+    `undone` is the record's version that took it back, where one did.
     """
 
     change: uuid.UUID
@@ -57,6 +58,7 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[FieldChange, ...]
     patch: dict[str, Any]
     before: dict[str, Any]
+    undone: int | None = None
 
 
 class UndoResult(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ def undone(spec: RecordType[Any], item: HistoryItem, standing: Mapping[str, Any]
     for name in list(patch):
         if spec.fields[name].policy is Policy.WORKFLOW and not _can_go_back(spec, name, standing, patch[name]):
             del patch[name]
-    taken_back = {name: _or_default(spec, name, operand) for name, operand in patch.items() if _does(operand)}
+    taken_back = {name: operand for name, operand in patch.items() if _does(operand)}
     return taken_back, sorted(item.patch.keys() - taken_back.keys())
 
 
@@ -106,6 +108,7 @@ def _item(spec: RecordType[Any] | None, response: HistoryResponse, entry: Histor
         fields=tuple(_field(spec, name, operand, before) for name, operand in patch.items()),
         patch=patch,
         before=before,
+        undone=entry.undone,
     )
 
 
@@ -131,11 +134,6 @@ def _can_go_back(spec: RecordType[Any], name: str, standing: Mapping[str, Any], 
     table = spec.fields[name].workflow
     now = standing.get(name, spec.defaults.get(name))
     return table is not None and state in table.steps_from(now)
-
-
-def _or_default(spec: RecordType[Any], name: str, operand: Any) -> Any:
-    """A field that had not been set goes back to its default."""
-    return spec.defaults.get(name) if operand is None else operand
 
 
 def _does(operand: Any) -> bool:

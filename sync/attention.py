@@ -79,7 +79,7 @@ def refusal_fields(
         "detail": detail,
         "refused": refused,
         "concerns": sorted({*scopes, f"person:{user}"}),
-    }
+    } | ({"undoes": str(change.undoes)} if change.undoes else {})
 
 
 def resolution_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from sync.ids import derived_id, made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 from sync.storage import LoggedChange
+from sync.undo import undo_key
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -171,7 +172,10 @@ class Decision:
 
     async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
         roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.time.ms)
-        merged = merge(spec, draft.fields, draft.marks, patch, await self._write(roles))
+        write = await self._write(roles)
+        merged = merge(spec, draft.fields, draft.marks, patch, write)
+        if self.change.undoes is not None:
+            _undo_once(self.change.undoes, merged, write)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.time.ms)
@@ -216,7 +220,7 @@ class Decision:
                 raise Refused("already_set", "the conflict is resolved")
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
-            change = await self._refused_change(uuid.UUID(draft.fields["change"]))
+            change = await self._refused_change(draft)
         if change is not None:
             await self._carry_out(change)
 
@@ -245,13 +249,14 @@ class Decision:
         target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
         return self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
 
-    async def _refused_change(self, change_id: uuid.UUID) -> Change:
-        refused = await self.work.change(change_id)
+    async def _refused_change(self, refusal: Draft) -> Change:
+        refused = await self.work.change(uuid.UUID(refusal.fields["change"]))
         if refused.type in _FOR_PEOPLE:
             raise Refused("role_denied", f"a {refused.type} is closed by itself, not by another")
         target = self._derived("resolution", refused.type, refused.record)
         change = self._by_author(target, refused.base, msgspec.Raw(refused.fields))
-        return msgspec.structs.replace(change, delete=refused.deletes)
+        undoes = refusal.fields.get("undoes")
+        return msgspec.structs.replace(change, delete=refused.deletes, undoes=undoes and uuid.UUID(undoes))
 
     def _by_author(self, target: Change, base: int, fields: msgspec.Raw) -> Change:
         """A consequence that the author of this change makes with it: at the same moment, by the same grants."""
@@ -311,6 +316,14 @@ class Decision:
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
         return await Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
+
+
+def _undo_once(undone: uuid.UUID, merged: Merged, write: Write) -> None:
+    """Note in the record that `undone` is taken back. Raises Refused where it was before."""
+    key = undo_key(undone)
+    if key in merged.marks:
+        raise Refused("already_undone", f"version {merged.marks[key].version} took {undone} back")
+    merged.marks[key] = write.mark()
 
 
 def _is_place(scope: str) -> bool:

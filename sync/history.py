@@ -7,9 +7,13 @@ import msgspec
 from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.errors import SyncError
+from sync.merge import Mark
 from sync.messages import HistoryEntry, HistoryResponse
 from sync.storage import LoggedChange, ReadTransaction
+from sync.undo import undo_key
 from sync.visible import Sight
+
+_marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 
 
 async def history(
@@ -22,15 +26,19 @@ async def history(
     record = (await tx.records([record_id])).get(record_id)
     sight = Sight(registry, reader, now_ms)
     lens = sight.lens(record.type, record.scopes) if record else None
-    if lens is None:
+    if record is None or lens is None:
         raise SyncError("record_unknown", f"there is no record {record_id}")
     name = lens.spec.name
     changes = [change for change in await tx.history(record_id) if change.type == name]
-    entries = [_entry(change, lens.masked(change.fields), lens.masked(change.before)) for change in changes]
+    marks = _marks(record.marks)
+    entries = [
+        _entry(change, lens.masked(change.fields), lens.masked(change.before), marks.get(undo_key(change.id)))
+        for change in changes
+    ]
     return HistoryResponse(record_id, name, entries)
 
 
-def _entry(change: LoggedChange, fields: bytes, before: bytes) -> HistoryEntry:
+def _entry(change: LoggedChange, fields: bytes, before: bytes, undone: Mark | None) -> HistoryEntry:
     return HistoryEntry(
         change=change.id,
         user=change.user,
@@ -48,4 +56,5 @@ def _entry(change: LoggedChange, fields: bytes, before: bytes) -> HistoryEntry:
         code=change.code,
         detail=change.detail,
         attention=change.attention,
+        undone=undone.version if undone else None,
     )

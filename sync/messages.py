@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `seq` counts a device's changes from 1 without holes. `base` is the record's version the author saw, 0 for a
     record made here. `stamp` orders writes (sync.clock). `fields` is an object of field name to operand, whose
     meaning the field's merge policy gives: a value, a difference, elements or entries. `settles` is the refusal that
-    this change, corrected, takes the place of.
+    this change, corrected, takes the place of; `undoes` the change that it takes back.
     """
 
     id: uuid.UUID
@@ -55,6 +55,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     delete: bool = False
     type_version: Sequence = 1
     settles: uuid.UUID | None = None
+    undoes: uuid.UUID | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,7 +133,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     """One change of a record's history, with its verdict.
 
     `fields` is what it set, `before` what the fields it really changed had been; both as the reader may see them.
-    `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown).
+    `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown). `undone` is the record's
+    version that took it back.
     """
 
     change: uuid.UUID
@@ -151,6 +153,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     code: str | None = None
     detail: str | None = None
     attention: uuid.UUID | None = None
+    undone: int | None = None
 
 
 class HistoryResponse(msgspec.Struct, frozen=True):

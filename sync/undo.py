@@ -1,12 +1,18 @@
 """Undoing a change by a new one. Pure."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from field_schemas.policies import Policy
-from field_schemas.record import RecordType
+from field_schemas.record import FieldError, RecordType
 
 _SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
+
+
+def undo_key(change: uuid.UUID) -> str:
+    """The key of the mark (sync.merge) by which a record remembers that `change` was taken back."""
+    return f"undo {change}"
 
 
 def undo_patch(
@@ -15,16 +21,20 @@ def undo_patch(
     """The patch that takes a change back, and the fields that cannot be taken back.
 
     `fields` is the change's own patch, `before` the old values of what it really changed. Values are set to what
-    they were, counters count back, elements added are removed and removed ones added. What only ever grows (append,
-    maximum, minimum, first writer) stays. Made with the undone change's version as base, an undo that meets later
-    work of others is merged, or disputed, like any other change.
+    they were (a field that had none: its default), counters count back, elements added are removed and removed ones
+    added. What only ever grows (append, maximum, minimum, first writer) stays. Made with the undone change's version
+    as base, an undo that meets later work of others is merged, or disputed, like any other change.
     """
     patch: dict[str, Any] = {}
     kept: list[str] = []
     for name, old in before.items():
         policy = spec.fields[name].policy
         if policy in _SETTABLE:
-            patch[name] = old
+            value = spec.defaults.get(name) if old is None and not _may_be_empty(spec, name) else old
+            if value is None and name in spec.required:
+                kept.append(name)
+            else:
+                patch[name] = value
         elif policy is Policy.COUNTER:
             patch[name] = -fields[name]
         elif policy is Policy.SET:
@@ -38,3 +48,11 @@ def _undo_set(operand: Mapping[str, list[Any]], old: list[Any]) -> dict[str, lis
     added = [element for element in operand.get("add", ()) if element not in old]
     removed = [element for element in operand.get("remove", ()) if element in old]
     return {"add": removed, "remove": added}
+
+
+def _may_be_empty(spec: RecordType[Any], name: str) -> bool:
+    try:
+        spec.patch({name: None})
+    except FieldError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from field_schemas.record import RecordType
 from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_update
 from sync.clock import HybridClock, TrustedClock
 from sync.errors import Refused
-from sync.messages import MAX_CHANGE_BYTES, Change
+from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -33,7 +33,7 @@ class Kind(enum.Enum):
 class LocalWrite(msgspec.Struct, frozen=True):
     """One write to carry out. `seen` is the version its author looked at, `patch` the MessagePack of its fields.
 
-    `settles` is as in `Change`.
+    `settles` and `undoes` are as in `Change`.
     """
 
     kind: Kind
@@ -43,6 +43,7 @@ class LocalWrite(msgspec.Struct, frozen=True):
     patch: bytes = b"\x80"
     seen: int = 0
     settles: uuid.UUID | None = None
+    undoes: uuid.UUID | None = None
 
 
 class Author(msgspec.Struct, frozen=True):
@@ -72,6 +73,8 @@ def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> R
         raise Invalid("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
     if write.settles is not None and not is_open(tables, write.settles):
         raise NotAllowed("refusal_closed", f"refusal {write.settles}")
+    if write.undoes is not None and _is_undone(tables, write):
+        raise NotAllowed("already_undone", f"change {write.undoes}")
     before = tables.records.get(write.record)
     stamp = author.stamps.tick()
     try:
@@ -90,6 +93,7 @@ def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> R
         delete=write.kind is Kind.DELETE,
         type_version=write.spec.version,
         settles=write.settles,
+        undoes=write.undoes,
     )
     tables.outbox.add(Framed(author.account.user, author.clock.now_ms(), change))
     tables.records.put(after)
@@ -104,6 +108,12 @@ def is_open(tables: Tables, refusal: uuid.UUID) -> bool:
     fields = row.decoded()
     about = uuid.UUID(fields["record"])
     return fields["state"] == "open" and all(one.settles != refusal for one in tables.outbox.live(about.bytes))
+
+
+def _is_undone(tables: Tables, write: LocalWrite) -> bool:
+    """Whether this device took the same change back before."""
+    own = tables.outbox.of_record(write.record)
+    return any(row.change.undoes == write.undoes and row.outcome is not Outcome.REFUSED for row in own)
 
 
 def _judged(tables: Tables, author: Author, write: LocalWrite, before: RecordRow | None, stamp: int) -> RecordRow:

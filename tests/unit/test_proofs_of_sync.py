@@ -257,3 +257,51 @@ def test_digest_counts() -> None:
     assert digest_ranges([]) == {}
     assert [value.count for value in one.values()] == [1]
     assert isinstance(next(iter(one.values())), RangeDigest)
+
+
+async def test_two_undo_the_same(office: Office) -> None:
+    """A change that two people take back is taken back once, and the second is told."""
+    record, seen = await put(office, inspections=3)
+    wrong = await office.write(inspector("li"), "component", record, {"inspections": 2}, base=seen)
+    first, second = [
+        await office.write(author, "component", record, {"inspections": -2}, base=wrong.version, undoes=wrong.change)
+        for author in (supervisor(), inspector("li"))
+    ]
+    assert (first.outcome, second.outcome, second.code) == (Outcome.APPLIED, Outcome.REFUSED, "already_undone")
+    assert (await office.fields(record))["inspections"] == 3
+    async with office.store.reading() as tx:
+        entries = (await history(tx, REGISTRY, supervisor(), record, office.now)).entries
+    assert [entry.undone for entry in entries if entry.change == wrong.change] == [first.version]
+
+
+async def test_an_undo_can_be_undone(office: Office) -> None:
+    """What an undo took back comes back by its own undo."""
+    sup = supervisor()
+    record, seen = await put(office, inspections=3)
+    wrong = await office.write(sup, "component", record, {"inspections": 2}, base=seen)
+    undo = await office.write(sup, "component", record, {"inspections": -2}, base=wrong.version, undoes=wrong.change)
+    redo = await office.write(sup, "component", record, {"inspections": 2}, base=undo.version, undoes=undo.change)
+    assert redo.outcome is Outcome.APPLIED
+    assert (await office.fields(record))["inspections"] == 5
+
+
+async def test_an_applied_undo_counts(office: Office) -> None:
+    """A refused undo that a supervisor applies is the one undo of that change."""
+    record, seen = await put(office, inspections=3)
+    wrong = await office.write(inspector("li"), "component", record, {"inspections": 2}, base=seen)
+    steward = actor("zhao", (f"grid:{STREET}", Role.STEWARD))
+    undo = {"inspections": -2}
+    tried = await office.write(steward, "component", record, undo, base=wrong.version, undoes=wrong.change)
+    assert (tried.code, tried.attention is not None) == ("role_denied", True)
+    assert tried.attention
+    await office.write(supervisor(), "refusal", tried.attention, {"state": "applied"}, base=10**6)
+    again = await office.write(inspector("li"), "component", record, undo, base=wrong.version, undoes=wrong.change)
+    assert again.code == "already_undone"
+    assert (await office.fields(record))["inspections"] == 3
+
+
+def test_undo_of_what_had_not_been_set() -> None:
+    """A field set for the first time goes back to its default, to nothing where it may be empty; else it stays."""
+    before = {"condition": None, "material": None, "kind": None}
+    patch, kept = undo_patch(type_of(Component), {"condition": "worn", "material": "x", "kind": "0102"}, before)
+    assert (patch, kept) == ({"condition": "unknown", "material": None}, ["kind"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client_sdk.errors import Invalid, Rejected
+from client_sdk.errors import Invalid, NotAllowed, Rejected
 from field_schemas.policies import SetOperand
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
@@ -162,3 +162,30 @@ async def test_undo_meets_later_work_like_any_change(tmp_path: Path, server: Fak
         await wang.sync()
         await li.undo(item)
         assert (await li.sync()).verdicts == {"conflict": 1}
+
+
+async def test_undo_happens_once(tmp_path: Path, server: FakeServer) -> None:
+    """Two devices that take the same change back offline subtract once; each knows then, and can undo the undo."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "wang") as wang:
+        made = await li.create(component(inspections=5))
+        await li.update(made, inspections=2)
+        await li.sync()
+        await wang.sync()
+        item = (await li.history(made))[-1]
+        for device in (li, wang):
+            await device.undo(item)
+            with pytest.raises(NotAllowed, match="already_undone"):
+                await device.undo(item)
+            await device.sync()
+        got = await wang.get(Component, made.id)
+        assert got is not None
+        assert got.inspections == 5
+        assert [one.code for one in await wang.refusals()] == ["already_undone"]
+        told = await wang.history(made)
+        with pytest.raises(NotAllowed, match="already_undone"):
+            await wang.undo(told[1])
+        await wang.undo(next(one for one in told if one.version == told[1].undone))
+        await wang.sync()
+        got = await wang.get(Component, made.id)
+        assert got is not None
+        assert got.inspections == 7

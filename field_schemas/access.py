@@ -37,6 +37,22 @@ SUPERVISION = frozenset({Role.SUPERVISOR})
 NOBODY: frozenset[Role] = frozenset()
 
 
+OWN_WORK = {
+    role: role
+    for role in (
+        Role.INSPECTOR,
+        Role.OFFICER,
+        Role.STEWARD,
+        Role.RESPONDER,
+        Role.VENUE_STAFF,
+        Role.CITIZEN,
+        Role.GATEWAY,
+    )
+} | {Role.SUPERVISOR: Role.INSPECTOR}
+"""As what a person deals with own things that lie outside the own area: who supervises elsewhere is one of the
+inspectors there; who administers is nobody in particular."""
+
+
 class Grant(msgspec.Struct, frozen=True):
     """`role` within `scope`, valid from `valid_from` up to but not at `valid_until` (UTC ms; None: open)."""
 
@@ -58,13 +74,14 @@ def grants_at(grants: Iterable[Grant], time_ms: int) -> tuple[Grant, ...]:
 def with_implied(held: tuple[Grant, ...], user: str) -> tuple[Grant, ...]:
     """The grants a user holds, with what every account has beside them.
 
-    Each role a user holds anywhere also holds for the user's own things, together with `SELF`, and for what is
-    for everybody.
+    Over what is for everybody a user holds each role held anywhere. Over the own things `SELF`, and the own kind of
+    work: a task in a foreign street can be done by whom it is given to. Power over others' work ends with its area.
     """
     roles = sorted({grant.role for grant in held})
-    own, public = f"person:{user}", EVERYBODY
-    implied = tuple(Grant(scope, role) for role in roles for scope in (own, public))
-    return (*held, *implied, Grant(own, Role.SELF))
+    own = f"person:{user}"
+    public = [Grant(EVERYBODY, role) for role in roles]
+    work = [Grant(own, OWN_WORK[role]) for role in roles if role in OWN_WORK]
+    return (*held, *public, *work, Grant(own, Role.SELF))
 
 
 def roles_in(grants: Iterable[Grant], scopes: Iterable[str]) -> frozenset[Role]:

@@ -18,6 +18,7 @@ from sync import authority
 from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
+from sync.concern import Concerned, is_place
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.ids import derived_id, made_on_device
@@ -155,6 +156,11 @@ class Decision:
         fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
         return msgspec.json.encode(fields) if as_json else _pack(fields)
 
+    @property
+    def concerned(self) -> Concerned:
+        """Whom things concern by the grants of now."""
+        return Concerned(self.work, self.submission.received_ms)
+
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
         if not made_on_device(change.record) and not self.actor.system:
@@ -182,7 +188,10 @@ class Decision:
             self.scopes = scopes
         await self._settle(spec, draft, merged)
         self.before = merged.before
+        was = draft.scopes
         self._take(draft, merged)
+        if was != draft.scopes and spec.name not in _FOR_PEOPLE:
+            await self._take_along(spec, draft, was)
         if merged.disputed:
             self.attention = await self._conflict(draft, merged.disputed, patch)
             return Outcome.CONFLICT
@@ -215,6 +224,8 @@ class Decision:
     async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
         """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
         change = None
+        if spec.name in _FOR_PEOPLE and "assignee" in merged.before and merged.fields["assignee"] is not None:
+            await self.concerned.check_assignee(spec, merged.fields["assignee"], merged.fields["concerns"])
         if spec.name == "conflict":
             if draft.fields["state"] == "resolved" and "resolution" in merged.before:
                 raise Refused("already_set", "the conflict is resolved")
@@ -235,6 +246,15 @@ class Decision:
             raise Refused("refusal_closed", f"the refusal is {draft.fields['state']}")
         closing = self._derived("settled", "refusal", refusal)
         await self._carry_out(self._by_author(closing, draft.version, msgspec.Raw(_pack({"state": "resent"}))))
+
+    async def _take_along(self, spec: RecordType[Any], draft: Draft, was: tuple[str, ...]) -> None:
+        """Let the open conflicts and refusals about a record that moved concern those it concerns now."""
+        for item in await self.concerned.open_about(draft.id):
+            concerns = await self.concerned.after_move(item, spec, was, draft.scopes)
+            if concerns != item.fields["concerns"]:
+                change = self._derived(f"move of {item.id}", item.type, item.id)
+                fields = msgspec.Raw(_pack({"concerns": concerns}))
+                await self._consequence(SERVER, msgspec.structs.replace(change, base=item.version, fields=fields))
 
     async def _carry_out(self, change: Change) -> None:
         """Make a consequence of this change in its author's name. Raises Refused where that is."""
@@ -274,6 +294,9 @@ class Decision:
         base = base_values(history, draft.fields, self.change.base, disputed)
         writers = writers_of(history, draft.marks, disputed)
         fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
+        spec = self.registry.get(draft.type)
+        others = {user for user in writers.values() if user is not None}
+        fields["concerns"] = sorted({*fields["concerns"], *await self.concerned.readers(spec, draft.scopes, others)})
         return await self._attend("conflict", fields)
 
     async def _refusal(self, code: str, detail: str) -> uuid.UUID:
@@ -293,9 +316,9 @@ class Decision:
 
         An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
         """
-        own = [one for one in scopes if _is_place(one) and self.roles.over((one,), self.time.ms)]
+        own = [one for one in scopes if is_place(one) and self.roles.over((one,), self.time.ms)]
         held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
-        return own or [grant.scope for grant in held if _is_place(grant.scope)]
+        return own or [grant.scope for grant in held if is_place(grant.scope)]
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
         change = self._derived(kind, kind, derived_id(self.change.id, f"{kind} record"))
@@ -324,11 +347,6 @@ def _undo_once(undone: uuid.UUID, merged: Merged, write: Write) -> None:
     if key in merged.marks:
         raise Refused("already_undone", f"version {merged.marks[key].version} took {undone} back")
     merged.marks[key] = write.mark()
-
-
-def _is_place(scope: str) -> bool:
-    """Whether a scope is an area, department or case, which has supervisors; not a person, not everybody."""
-    return not scope.startswith(("person:", "all:"))
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from field_schemas.access import Grant
 from sync.storage import (
     Collision,
     FeedEntry,
@@ -56,6 +57,7 @@ class MemoryStore:
 
     def __init__(self, epoch: uuid.UUID) -> None:
         self.state = State(epoch)
+        self.grants: dict[str, tuple[Grant, ...]] = {}
         self.last_version = 0
         self._lock = asyncio.Lock()
 
@@ -96,6 +98,9 @@ class MemoryTransaction:
     async def history(self, record: uuid.UUID) -> list[LoggedChange]:
         found = [change for change in self.state.log.values() if change.record == record]
         return sorted(found, key=lambda change: change.received_ms)
+
+    async def grants_of(self, user: str) -> tuple[Grant, ...]:
+        return self._store.grants.get(user, ())
 
     async def feeds_within(self, scope: str) -> list[str]:
         return sorted(key for key, rows in self.state.feeds.items() if key.startswith(scope) and rows)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from field_schemas.access import Grant
 from sync.messages import Outcome
 
 
@@ -131,6 +132,9 @@ class ReadTransaction(Protocol):
 
     async def history(self, record: uuid.UUID) -> list[LoggedChange]:
         """All changes ever sent for a record, refused ones too, by time of receipt."""
+
+    async def grants_of(self, user: str) -> tuple[Grant, ...]:
+        """All grants a user ever had, by their number; none for an account that does not exist."""
 
     async def feeds_within(self, scope: str) -> list[str]:
         """The feed keys that start with `scope` and hold entries, sorted."""

@@ -116,10 +116,13 @@ class FakeServer:
     def add_user(self, name: str, *grants: Grant) -> None:
         """A user whose password is `secret`, or new grants of one."""
         self.users[name] = ("secret", grants)
+        self.store.grants[name] = grants
 
     def replace_contents(self, store: MemoryStore | None = None) -> None:
         """Another store takes the place of the present one: a restore from backup."""
+        grants = self.store.grants
         self.store = store or MemoryStore(uuid.uuid4())
+        self.store.grants = grants
 
     async def restore(self, state: State, skip_versions: int = 1_000) -> None:
         """Go back to earlier contents, as an administrator does after a restore from backup."""

@@ -12,6 +12,7 @@ from functools import reduce
 import msgspec
 
 from client_sdk.simulation.locks import ConnectionLost, Key, RowLocks
+from field_schemas.access import Grant
 from sync.memory import NO_FIELDS, State
 from sync.messages import MAX_INTEGER
 from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
@@ -36,6 +37,7 @@ class Database:
 
     def __init__(self, epoch: uuid.UUID) -> None:
         self.state = self.durable = State(epoch)
+        self.grants: dict[str, tuple[Grant, ...]] = {}
         self.commits: list[Commit] = []
         self.on_commit: Callable[[Commit], None] = lambda _commit: None
         self.on_read: Callable[[str, Sequence[FeedEntry]], None] = lambda _key, _entries: None
@@ -175,6 +177,10 @@ class SimulatedTransaction:
         state = await self._step()
         found = [change for change in state.log.values() if change.record == record]
         return sorted(found, key=lambda one: (one.received_ms, one.device, one.seq, one.version))
+
+    async def grants_of(self, user: str) -> tuple[Grant, ...]:
+        await self._step()
+        return self._database.grants.get(user, ())
 
     async def feeds_within(self, scope: str) -> list[str]:
         state = await self._step()

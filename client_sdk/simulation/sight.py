@@ -10,16 +10,20 @@ from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.storage import StoredRecord
 
+_AT_WORK = {Role.SUPERVISOR: Role.INSPECTOR}
+_IN_OFFICES = (Role.ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR)
+
 
 def roles_over(user: str, grants: Iterable[Grant], at_ms: int, scopes: Iterable[str]) -> set[Role]:
     """The roles of `user` at `at_ms` over what lies in `scopes`."""
     places = list(scopes)
     valid = [one for one in grants if one.valid_from <= at_ms and not (one.valid_until or at_ms + 1) <= at_ms]
     roles = {one.role for one in valid for place in places if _reaches(one.scope, place)}
-    mine = f"person:{user}" in places
-    if mine or "all:" in places:
+    if "all:" in places:
         roles |= {one.role for one in valid}
-    return roles | {Role.SELF} if mine else roles
+    if f"person:{user}" in places:
+        roles |= {Role.SELF} | {_AT_WORK.get(one.role, one.role) for one in valid if one.role not in _IN_OFFICES}
+    return roles
 
 
 def seen_by(

@@ -69,6 +69,7 @@ class World:
         self.accounts = Accounts()
         self.signer = Signer(self.rng("signer"))
         self.database = Database(uuid.UUID(int=self.rng("epoch").getrandbits(128), version=4))
+        self.database.grants = self.accounts.grants
         self.database.on_commit = self._on_commit
         self.database.on_read = self._on_read
         self.acknowledged: set[uuid.UUID] = set()

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from field_schemas.access import Grant
 from server.storage import sql
 from server.storage.tables import VERSION_BLOCK
 from sync.ids import by_number
@@ -175,6 +176,9 @@ class PostgresTransaction:
 
     async def history(self, record: uuid.UUID) -> list[LoggedChange]:
         return [_change_of(row) for row in await self._driver.fetch(sql.HISTORY, record)]
+
+    async def grants_of(self, user: str) -> tuple[Grant, ...]:
+        return sql.grants_of(await self._driver.fetch(sql.GRANTS, _text(user)))
 
     async def feeds_within(self, scope: str) -> list[str]:
         return [key for (key,) in await self._driver.fetch(sql.FEEDS_WITHIN, *sql.prefix_range(_text(scope)))]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from field_schemas.access import Grant, Role
 from sync.messages import Outcome
 from sync.storage import FeedEntry, FeedRow, LoggedChange, Member, StoredRecord
 
@@ -38,6 +39,7 @@ MEMBERS = """
         AND NOT feed.gone AND NOT records.deleted
     ORDER BY feed.tx, feed.version LIMIT $5
 """
+GRANTS = "SELECT scope, role, valid_from, valid_until FROM grants WHERE user_id = $1 ORDER BY id"
 PURGED = "SELECT purged_tx, purged_version FROM store"
 # A list of all deleted records would not fit PostgreSQL's memory for hashes, and be read again for each entry.
 IS_TRACE = "(gone OR EXISTS (SELECT 1 FROM records WHERE id = feed.record AND deleted))"
@@ -151,6 +153,11 @@ def change_of(
         fields=row[18],
         before=row[19],
     )
+
+
+def grants_of(rows: Iterable[Sequence[Any]]) -> tuple[Grant, ...]:
+    """The grants of rows of GRANTS."""
+    return tuple(Grant(scope, Role(role), valid_from, until) for scope, role, valid_from, until in rows)
 
 
 def member_of(record: uuid.UUID, row: Sequence[Any]) -> Member:

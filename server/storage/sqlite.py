@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from field_schemas.access import Grant
 from server.storage import sql
 from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
 
@@ -58,6 +59,7 @@ _HISTORY = _numbered(sql.HISTORY)
 _SCAN_FIRST = _numbered(sql.SCAN_FIRST)
 _SCAN_NEXT = _numbered(sql.SCAN_NEXT)
 _MEMBERS = _numbered(sql.MEMBERS)
+_GRANTS = _numbered(sql.GRANTS)
 _HORIZON = "SELECT last_version FROM store"
 _RENEW = "UPDATE store SET epoch = ?1, last_version = last_version + ?2, purged_tx = 0, purged_version = 0"
 _PURGE_FEED = _numbered(sql.PURGE_FEED)
@@ -181,6 +183,9 @@ class SqliteTransaction:
 
     async def history(self, record: uuid.UUID) -> list[LoggedChange]:
         return [_change_of(row) for row in await self._rows(_HISTORY, record.bytes)]
+
+    async def grants_of(self, user: str) -> tuple[Grant, ...]:
+        return sql.grants_of(await self._rows(_GRANTS, user))
 
     async def feeds_within(self, scope: str) -> list[str]:
         return [key for (key,) in await self._rows(_FEEDS_WITHIN, *sql.prefix_range(scope))]

@@ -241,16 +241,6 @@ async def test_offline_for_too_long(office: Office) -> None:
     assert answer.verdicts[0].code == "offline_too_long"
 
 
-async def test_assigned_conflict_reaches_the_assignee(office: Office) -> None:
-    """Who is assigned a refusal receives it, wherever its record lies."""
-    record, seen = await put(office)
-    verdict = await office.write(inspector("li"), "component", record, {"colour": 1}, base=seen)
-    assert verdict.attention
-    await office.write(supervisor(), "refusal", verdict.attention, {"assignee": "zhao"}, base=10**6)
-    zhao = actor("zhao", ("grid:440304009", Role.SUPERVISOR))
-    assert verdict.attention in {one.id for one in (await office.read(zhao)).records}
-
-
 def test_digest_counts() -> None:
     """An empty copy has no ranges; one record has one."""
     one = digest_ranges([(uuid.UUID(int=5), 1)])

@@ -95,20 +95,20 @@ async def test_attention_names_both_sides(tmp_path: Path, server: FakeServer) ->
         assert (difference.standing_by, difference.standing) == ("li", "worn")
 
 
-async def test_an_assigned_conflict_reaches_its_assignee(tmp_path: Path, server: FakeServer) -> None:
-    """Who is assigned receives the conflict, from outside the area too, and loses it when another is assigned."""
-    async with disputed(tmp_path, server) as dispute, phone(tmp_path, server, "zhao") as zhao:
-        await zhao.sync()
-        assert await zhao.needs_attention() == []
+async def test_a_conflict_is_assigned(tmp_path: Path, server: FakeServer) -> None:
+    """Everybody concerned sees who is to settle a conflict; who has no authority over it cannot be assigned."""
+    server.add_user("he", Grant(STREET, Role.SUPERVISOR))
+    async with disputed(tmp_path, server) as dispute, phone(tmp_path, server, "he") as he:
+        await dispute.chen.assign(dispute.conflict, "he")
+        await dispute.chen.sync()
+        await he.sync()
+        (item,) = await he.needs_attention()
+        assert (item.id, item.assignee) == (dispute.conflict.id, "he")
         await dispute.chen.assign(dispute.conflict, "zhao")
-        await dispute.chen.sync()
-        await zhao.sync()
-        (item,) = await zhao.needs_attention()
-        assert (item.id, item.assignee) == (dispute.conflict.id, "zhao")
-        await dispute.chen.assign(dispute.conflict, None)
-        await dispute.chen.sync()
-        await zhao.sync()
-        assert await zhao.needs_attention() == []
+        assert (await dispute.chen.sync()).verdicts == {"refused": 1}
+        assert [one.code for one in await dispute.chen.refusals()] == ["assignee_denied"]
+        (conflict,) = await dispute.chen.conflicts()
+        assert conflict.assignee == "he"
 
 
 async def test_only_supervisors_assign(tmp_path: Path, server: FakeServer) -> None:

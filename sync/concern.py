@@ -1,0 +1,67 @@
+"""Whom a conflict or refusal concerns, by the grants people hold now: when it is made, moved with its record, or
+given to somebody."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from field_schemas.access import Role, grants_at, roles_in, with_implied
+from field_schemas.record import RecordType
+from sync.draft import Draft, Workspace
+from sync.errors import Refused
+from sync.ids import by_number
+
+
+class Concerned:
+    """Judges by the grants that hold at one moment."""
+
+    def __init__(self, work: Workspace, now_ms: int) -> None:
+        self._work = work
+        self._now_ms = now_ms
+
+    async def readers(self, spec: RecordType[Any], scopes: tuple[str, ...], users: Iterable[str]) -> set[str]:
+        """Those of `users` who may read a record of type `spec` that lies in `scopes`, as scopes."""
+        return {f"person:{user}" for user in users if await self._roles(user, scopes) & spec.access.read}
+
+    async def open_about(self, record: uuid.UUID) -> list[Draft]:
+        """The open conflicts and refusals about a record, found by the record's history."""
+        history = await self._work.history(record)
+        ids = {change.attention for change in history if change.attention is not None}
+        await self._work.load(ids)
+        drafts = [await self._work.draft(one) for one in sorted(ids, key=by_number)]
+        return [draft for draft in drafts if draft is not None and draft.fields.get("state") == "open"]
+
+    async def after_move(
+        self, item: Draft, spec: RecordType[Any], was: tuple[str, ...], now: tuple[str, ...]
+    ) -> list[str]:
+        """Whom an open conflict or refusal concerns whose record, of type `spec`, moved from scopes `was` to `now`.
+
+        It follows its record. Who wrote one of the values and may not read the record where it lies now loses a
+        conflict; of a refusal, which holds the author's own words, the author is told, and the supervisors of what
+        the author has there still.
+        """
+        concerns = set(item.fields["concerns"])
+        if item.type == "conflict":
+            writers = {row["standing_by"] for row in item.fields["differences"]} | {item.fields["offered_by"]}
+            return sorted({*now, *await self.readers(spec, now, writers - {None})})
+        author = item.fields["author"]
+        if concerns.isdisjoint(was):
+            return sorted(concerns)
+        if await self.readers(spec, now, [author]):
+            return sorted({*now, f"person:{author}"})
+        held = grants_at(await self._work.tx.grants_of(author), self._now_ms)
+        return sorted({*(grant.scope for grant in held if is_place(grant.scope)), f"person:{author}"})
+
+    async def check_assignee(self, spec: RecordType[Any], user: str, concerns: list[str]) -> None:
+        """Raise Refused unless `user` could close what `concerns` these scopes."""
+        if not await self._roles(user, tuple(concerns)) & spec.access.write:
+            raise Refused("assignee_denied", f"{user} may not close this {spec.name}")
+
+    async def _roles(self, user: str, scopes: tuple[str, ...]) -> frozenset[Role]:
+        held = grants_at(await self._work.tx.grants_of(user), self._now_ms)
+        return roles_in(with_implied(held, user), scopes)
+
+
+def is_place(scope: str) -> bool:
+    """Whether a scope is an area, department or case, which has supervisors; not a person, not everybody."""
+    return not scope.startswith(("person:", "all:"))

@@ -1,0 +1,177 @@
+"""Whom conflicts and refusals concern: those who may read their record where it lies, and who may deal with them."""
+
+import uuid
+
+import pytest
+
+from field_schemas.access import Role
+from sync.authority import Actor
+from sync.messages import Outcome
+from tests.unit.builders import GRID, STREET, Office, actor, component, inspector, new_id, supervisor
+
+LATEST = 10**6
+ELSEWHERE = "440304002001001"
+NEXT_STREET = "grid:440304002"
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+def boss_of(user: str, street: str) -> Actor:
+    return actor(user, (street, Role.SUPERVISOR))
+
+
+async def disputed(office: Office, li: Actor, wang: Actor) -> tuple[uuid.UUID, uuid.UUID]:
+    """A component whose condition li and wang set at once, and the conflict about it: li's value stands."""
+    record = new_id()
+    seen = (await office.write(supervisor(), "component", record, component())).version
+    await office.write(li, "component", record, {"condition": "worn"}, base=seen)
+    verdict = await office.write(wang, "component", record, {"condition": "damaged"}, base=seen)
+    assert verdict.attention
+    return record, verdict.attention
+
+
+async def sees(office: Office, reader: Actor, item: uuid.UUID) -> bool:
+    return item in {record.id for record in (await office.read(reader)).records}
+
+
+async def move(office: Office, record: uuid.UUID, grid: str = ELSEWHERE) -> None:
+    moved = await office.write(supervisor(), "component", record, {"grid": grid}, base=LATEST)
+    assert moved.outcome is Outcome.APPLIED
+
+
+async def test_a_conflict_concerns_both_sides(office: Office) -> None:
+    """Who wrote the value that stands sees the conflict as well as who offered the other one."""
+    li, wang = inspector("li"), inspector("wang")
+    _, conflict = await disputed(office, li, wang)
+    assert [await sees(office, one, conflict) for one in (li, wang, inspector("wu"))] == [True, True, False]
+
+
+async def test_a_conflict_is_not_shown_to_a_writer_who_has_left(office: Office) -> None:
+    """Who may not read the record any more does not learn of a conflict about a value written before."""
+    li, wang = inspector("li"), inspector("wang")
+    record = new_id()
+    seen = (await office.write(supervisor(), "component", record, component())).version
+    await office.write(li, "component", record, {"condition": "worn"}, base=seen)
+    left = Actor("li", li.device, ())
+    await office.submit(left)
+    verdict = await office.write(wang, "component", record, {"condition": "damaged"}, base=seen)
+    assert verdict.attention
+    assert (await office.fields(verdict.attention))["concerns"] == [f"grid:{GRID}", "person:wang"]
+
+
+async def test_a_conflict_follows_its_record(office: Office) -> None:
+    """The conflict about a record that moves goes to the supervisors of its new street, and leaves all others."""
+    li, wang = inspector("li"), actor("wang", (f"grid:{STREET}", Role.INSPECTOR), (NEXT_STREET, Role.INSPECTOR))
+    here, there = boss_of("he", f"grid:{STREET}"), boss_of("zhao", NEXT_STREET)
+    record, conflict = await disputed(office, li, wang)
+    cursors = {one.user: (await office.read(one)).cursor for one in (li, here)}
+    assert await sees(office, here, conflict)
+    await move(office, record)
+    told = [await sees(office, one, conflict) for one in (li, wang, here, there)]
+    assert told == [False, True, False, True]
+    for one in (li, here):
+        assert conflict in (await office.read(one, cursors[one.user])).forget
+
+
+async def test_the_new_supervisor_resolves(office: Office) -> None:
+    """Whoever supervises the street a record moved to can settle the conflict about it."""
+    record, conflict = await disputed(office, inspector("li"), inspector("wang"))
+    await move(office, record)
+    choice = {"resolution": {"condition": "damaged"}, "state": "resolved"}
+    verdict = await office.write(boss_of("zhao", NEXT_STREET), "conflict", conflict, choice, base=LATEST)
+    assert verdict.outcome is Outcome.APPLIED
+    assert (await office.fields(record))["condition"] == "damaged"
+
+
+async def test_a_refusal_follows_its_record(office: Office) -> None:
+    """A refusal goes with its record to the new street's supervisors while its author may read the record there."""
+    wang = actor("wang", (f"grid:{STREET}", Role.INSPECTOR), (NEXT_STREET, Role.INSPECTOR))
+    record = new_id()
+    await office.write(supervisor(), "component", record, component())
+    refusal = (await office.write(wang, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    await move(office, record)
+    here, there = boss_of("he", f"grid:{STREET}"), boss_of("zhao", NEXT_STREET)
+    assert [await sees(office, one, refusal) for one in (wang, here, there)] == [True, False, True]
+
+
+async def test_a_refusal_does_not_tell_where_a_record_went(office: Office) -> None:
+    """An author who may not read the record where it lies now keeps the refusal, and learns nothing of the place."""
+    li, record = inspector("li"), new_id()
+    await office.write(supervisor(), "component", record, component())
+    refusal = (await office.write(li, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    await move(office, record)
+    assert await sees(office, li, refusal)
+    assert (await office.fields(refusal))["concerns"] == [f"grid:{STREET}", "person:li"]
+
+
+async def test_what_is_closed_stays(office: Office) -> None:
+    """A refusal that was dealt with before the record moved is not shown to the new street."""
+    li, record = inspector("li"), new_id()
+    await office.write(supervisor(), "component", record, component())
+    refusal = (await office.write(li, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    await office.write(li, "refusal", refusal, {"state": "dismissed"}, base=LATEST)
+    await move(office, record)
+    assert not await sees(office, boss_of("zhao", NEXT_STREET), refusal)
+
+
+@pytest.mark.parametrize(
+    ("scope", "role", "code"),
+    [
+        (f"grid:{STREET}", Role.SUPERVISOR, None),
+        (NEXT_STREET, Role.SUPERVISOR, "assignee_denied"),
+        (f"grid:{STREET}", Role.INSPECTOR, "assignee_denied"),
+    ],
+)
+async def test_only_who_may_settle_is_assigned(office: Office, scope: str, role: Role, code: str | None) -> None:
+    """A conflict is given to those who have authority over it; to others it is refused, and says so."""
+    _, conflict = await disputed(office, inspector("li"), inspector("wang"))
+    await office.submit(actor("zhao", (scope, role)))
+    verdict = await office.write(supervisor(), "conflict", conflict, {"assignee": "zhao"}, base=LATEST)
+    assert verdict.code == code
+
+
+async def test_a_refusal_is_given_back_to_its_author(office: Office) -> None:
+    """The author of a refused change can be assigned its refusal, somebody without authority over it cannot."""
+    li, record = inspector("li"), new_id()
+    await office.write(supervisor(), "component", record, component())
+    refusal = (await office.write(li, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    await office.submit(inspector("wang"))
+    codes = [
+        (await office.write(supervisor(), "refusal", refusal, {"assignee": user}, base=LATEST)).code
+        for user in ("li", "wang", "nobody")
+    ]
+    assert codes == [None, "assignee_denied", "assignee_denied"]
+
+
+async def found_elsewhere(office: Office) -> uuid.UUID:
+    """A finding that chen, supervisor of one street, made there, and that lies in another by now."""
+    record = new_id()
+    chen = boss_of("chen", f"grid:{STREET}")
+    await office.write(chen, "finding", record, {"grid": GRID, "kind": "0102", "text": "x"})
+    await office.write(supervisor(), "finding", record, {"grid": ELSEWHERE}, base=LATEST)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"text": "盖板破损"}, None),
+        ({"state": "withdrawn"}, None),
+        ({"state": "accepted"}, "transition_illegal"),
+        ({"due_at": "2026-11-20T08:00:00Z"}, "field_denied"),
+    ],
+)
+async def test_power_over_others_ends_with_the_area(
+    office: Office, fields: dict[str, object], code: str | None
+) -> None:
+    """A supervisor of another street works on the own finding as an inspector does, and does not accept it."""
+    record = await found_elsewhere(office)
+    verdict = await office.write(boss_of("chen", f"grid:{STREET}"), "finding", record, fields, base=LATEST)
+    assert verdict.code == code

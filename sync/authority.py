@@ -22,7 +22,8 @@ _SYSTEM = frozenset({Role.SYSTEM})
 class Actor(msgspec.Struct, frozen=True):
     """Who makes changes: a user on a device, with all grants the user ever had.
 
-    The changes of a `revoked` device are kept apart: refused until a supervisor applies them.
+    The changes of a `revoked` device are kept apart: refused until a supervisor applies them. What the device still
+    sends was captured after `sent_all_ms` (UTC): before, it was not enrolled yet, or had sent everything.
     """
 
     user: str
@@ -30,6 +31,7 @@ class Actor(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...] = ()
     system: bool = False
     revoked: bool = False
+    sent_all_ms: int = 0
 
 
 class HeldRoles:
@@ -51,6 +53,10 @@ class HeldRoles:
             held = grants_at(self._actor.grants, time_ms)
             roles = self._known[span, scopes] = roles_in(with_implied(held, self._actor.user), scopes)
         return roles
+
+    def same_at(self, one_ms: int, other_ms: int) -> bool:
+        """Whether no grant began or ended between two moments."""
+        return bisect_right(self._turns, one_ms) == bisect_right(self._turns, other_ms)
 
 
 def _ends(grants: Iterable[Grant]) -> Iterable[int]:

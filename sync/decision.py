@@ -17,7 +17,7 @@ from field_schemas.scopes import district_of
 from sync import authority
 from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
-from sync.clock import Captured, estimate, stamp_at
+from sync.clock import Bounded, Captured, estimate, stamp_at
 from sync.concern import Concerned, is_place
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
@@ -71,7 +71,8 @@ class Decision:
         self.by_server = change.seq == 0 or not numbered(submission.actor)
         self.change = change
         self.submission = submission
-        self.time = estimate(change.captured, submission.received_ms)
+        self.time = _vouched(estimate(change.captured, submission.received_ms), submission.actor)
+        self.as_of_ms = self.time.ms
         self.patch_bytes = NOTHING
         self.before: dict[str, Any] = {}
         self.version = 0
@@ -122,6 +123,8 @@ class Decision:
         change = self.change
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
+        if not self.roles.same_at(self.time.ms, self.submission.received_ms):
+            self.as_of_ms = await self._possible_ms()
         if change.settles is not None and not self.actor.revoked:
             await self._close(change.settles)
         spec = self.registry.get(change.type)
@@ -138,7 +141,7 @@ class Decision:
             return await self._create(spec, patch)
         self.scopes = draft.scopes
         # First of all, so that an outsider learns nothing else.
-        if not self.roles.over(draft.scopes, self.time.ms):
+        if not self.roles.over(draft.scopes, self.as_of_ms):
             raise Refused("scope_denied", "no grant covers the record")
         if draft.type != spec.name:
             raise Refused("type_mismatch", f"{draft.id} is no {spec.name}")
@@ -156,6 +159,19 @@ class Decision:
         fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
         return msgspec.json.encode(fields) if as_json else _pack(fields)
 
+    async def _possible_ms(self) -> int:
+        """When the change was captured, no earlier than it can have been by what the server itself knows.
+
+        Its device had sent everything before, and its author had seen the version it is based on. Looked up only
+        where it matters: when the author's grants have changed since the time that the device claims.
+        """
+        seen = [
+            one.received_ms
+            for one in await self.work.history(self.change.record)
+            if 0 < one.version <= self.change.base
+        ]
+        return min(max([self.time.ms, self.actor.sent_all_ms, *seen]), self.submission.received_ms)
+
     @property
     def concerned(self) -> Concerned:
         """Whom things concern by the grants of now."""
@@ -170,21 +186,21 @@ class Decision:
         if missing := spec.required - patch.keys():
             raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
         self.scopes = spec.scopes(patch, self.actor.user)
-        roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.time.ms)
+        roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.as_of_ms)
         draft = Draft(change.record, spec.name, self.actor.user)
         merged = create(spec, spec.initial_states | patch, await self._write(roles))
         self._take(draft, merged)
         return Outcome.APPLIED
 
     async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
-        roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.time.ms)
+        roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.as_of_ms)
         write = await self._write(roles)
         merged = merge(spec, draft.fields, draft.marks, patch, write)
         if self.change.undoes is not None:
             _undo_once(self.change.undoes, merged, write)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
-            authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.time.ms)
+            authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
             self.scopes = scopes
         await self._settle(spec, draft, merged)
         self.before = merged.before
@@ -198,7 +214,7 @@ class Decision:
         return Outcome.MERGED if merged.combined else Outcome.APPLIED
 
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
-        authority.permit_delete(spec, self.roles, draft.scopes, self.time.ms)
+        authority.permit_delete(spec, self.roles, draft.scopes, self.as_of_ms)
         device = str(self.actor.device)
         if any(mark.version > self.change.base and mark.device != device for mark in draft.marks.values()):
             raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
@@ -240,7 +256,7 @@ class Decision:
         refused takes effect once. Raises Refused."""
         draft = await self.work.draft(refusal)
         of_record = draft and draft.type == "refusal" and draft.fields["record"] == str(self.change.record)
-        if draft is None or not of_record or not self.roles.over(draft.scopes, self.time.ms):
+        if draft is None or not of_record or not self.roles.over(draft.scopes, self.as_of_ms):
             raise Refused("record_unknown", f"there is no refusal {refusal} of this record")
         if draft.fields["state"] != "open":
             raise Refused("refusal_closed", f"the refusal is {draft.fields['state']}")
@@ -316,8 +332,8 @@ class Decision:
 
         An outsider is not to learn where a record lies, nor to fill the lists of those it belongs to.
         """
-        own = [one for one in scopes if is_place(one) and self.roles.over((one,), self.time.ms)]
-        held = grants_at(self.actor.grants, self.time.ms) or self.actor.grants
+        own = [one for one in scopes if is_place(one) and self.roles.over((one,), self.as_of_ms)]
+        held = grants_at(self.actor.grants, self.as_of_ms) or self.actor.grants
         return own or [grant.scope for grant in held if is_place(grant.scope)]
 
     async def _attend(self, kind: str, fields: dict[str, Any]) -> uuid.UUID:
@@ -339,6 +355,12 @@ class Decision:
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
         return await Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
+
+
+def _vouched(time: Bounded, actor: Actor) -> Bounded:
+    """The time of a capture; without a bound where the server knows that it cannot be."""
+    impossible = time.ms + (time.error_ms or 0) < actor.sent_all_ms
+    return Bounded(time.ms, None) if impossible else time
 
 
 def _undo_once(undone: uuid.UUID, merged: Merged, write: Write) -> None:

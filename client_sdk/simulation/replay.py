@@ -118,6 +118,7 @@ class Replay:
         self._grants = grants
         self.models: dict[uuid.UUID, Model] = {}
         self.complaints: list[str] = []
+        self._made: dict[uuid.UUID, list[tuple[int, int]]] = {}
 
     def read(self, change: LoggedChange) -> None:
         """The next change, in the order of decisions."""
@@ -127,6 +128,7 @@ class Replay:
         self._judge(change, model)
         if change.outcome is Outcome.REFUSED:
             return
+        self._made.setdefault(change.record, []).append((change.version, change.received_ms))
         if model is None:
             model = self.models[change.record] = Model(self._registry.get(change.type), change.user)
         model.take(change)
@@ -169,7 +171,10 @@ class Replay:
         return bool(self._roles(change, _beyond(after.scopes(), change.user)) & (access.write | access.create))
 
     def _roles(self, change: LoggedChange, scopes: list[str]) -> set[Role]:
-        return roles_over(change.user, self._grants[change.user], change.captured_ms, scopes)
+        # Nobody builds on a version that is not there yet.
+        seen = [at for version, at in self._made.get(change.record, ()) if version <= change.base]
+        as_of = min(max([change.captured_ms, *seen]), change.received_ms)
+        return roles_over(change.user, self._grants[change.user], as_of, scopes)
 
     def _may_write(self, spec: RecordType[Any], name: str, roles: set[Role]) -> bool:
         only = spec.fields[name].write

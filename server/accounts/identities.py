@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from field_schemas.access import Grant, Role
+from server.accounts.devices import NOTED_EVERY_MS
 from server.accounts.tables import devices, grants, sessions, users
 from sync.authority import Actor
 from sync.errors import SyncError
@@ -20,7 +21,7 @@ from sync.errors import SyncError
 class Identity(msgspec.Struct, frozen=True):
     """Who stands behind a session, with all grants ever given.
 
-    `revoked` is said of the device; `seen_ms` is when it was noted last what it has read.
+    `revoked` is said of the device; `seen_ms` is when it was noted last what it has read, `enrolled_ms` when it came.
     """
 
     user: str
@@ -30,11 +31,14 @@ class Identity(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
     revoked: bool = False
     seen_ms: int | None = None
+    enrolled_ms: int = 0
 
     @property
     def actor(self) -> Actor:
         """As the author of changes."""
-        return Actor(self.user, self.device, self.grants, revoked=self.revoked)
+        # A device pulls when it has sent everything; what is written while that lasts is not to be doubted.
+        sent_all_ms = max(self.enrolled_ms, (self.seen_ms or 0) - NOTED_EVERY_MS)
+        return Actor(self.user, self.device, self.grants, revoked=self.revoked, sent_all_ms=sent_all_ms)
 
 
 _Found = dict[uuid.UUID, Identity | SyncError]
@@ -102,6 +106,7 @@ _IDENTITIES = (
         devices.c.id.label("device"),
         devices.c.revoked_ms,
         devices.c.seen_ms,
+        devices.c.enrolled_ms,
         grants.c.scope,
         grants.c.role,
         grants.c.valid_from,
@@ -126,4 +131,6 @@ def _from_rows(rows: Sequence[Any]) -> Identity | SyncError:
         return SyncError("account_disabled", f"account {first.user!r} is disabled")
     held = tuple([Grant(row.scope, Role(row.role), row.valid_from, row.valid_until) for row in rows if row.role])
     revoked = first.revoked_ms is not None
-    return Identity(first.user, first.display_name, first.device, first.session, held, revoked, first.seen_ms)
+    return Identity(
+        first.user, first.display_name, first.device, first.session, held, revoked, first.seen_ms, first.enrolled_ms
+    )

@@ -207,3 +207,16 @@ def test_a_version_of_the_future(strict: HttpServer) -> None:
     """A program that is newer than the server is told; its change is kept as a refusal."""
     phone = supervisor(strict)
     assert phone.verdict(sign(phone, 4, {"grid": GRID, "text": "x"}))["code"] == "type_too_new"
+
+
+def test_a_capture_before_enrolment_counts_as_of_it(server: HttpServer) -> None:
+    """A device that was enrolled after its user's grant had ended cannot have worked under it."""
+    phone = server.inspector()
+    (grant,) = server.administer(lambda accounts: accounts.grants.of(phone.user))
+    server.administer(lambda accounts: accounts.grants.end(grant.id))
+    fresh = Phone(server, phone.user)
+    fresh.sign_in()
+    before = server.now_ms - DAY_MS
+    claimed = {"wall_ms": before, "trusted_ms": before, "elapsed_ms": 0}
+    verdict = fresh.verdict(fresh.change(captured=claimed))
+    assert (verdict["outcome"], verdict["code"]) == ("refused", "scope_denied")

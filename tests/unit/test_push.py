@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 from field_schemas.access import Grant, Role
@@ -298,3 +299,39 @@ async def test_refused_change_has_no_version(office: Office) -> None:
     async with office.store.reading() as tx:
         logged = (await tx.changes([refused.change]))[refused.change]
     assert (refused.code, refused.version, logged.version) == ("already_set", 0, 0)
+
+
+LEFT = Grant("grid:440304001", Role.INSPECTOR, valid_until=NOW - 60_000)
+BACKDATED = Captured(NOW - 90_000, NOW - 100_000, 10_000)
+
+
+async def test_backdated_behind_the_last_contact(office: Office) -> None:
+    """A device that had sent everything after its user's grant ended cannot claim an earlier moment."""
+    for sent_all_ms, outcome in ((NOW - 95_000, Outcome.APPLIED), (NOW - 30_000, Outcome.REFUSED)):
+        li = Actor("li", new_id(), (LEFT,), sent_all_ms=sent_all_ms)
+        verdict = await office.write(li, "component", new_id(), component(), captured=BACKDATED)
+        assert verdict.outcome is outcome
+
+
+async def test_backdated_behind_what_it_builds_on(office: Office) -> None:
+    """A change based on a version that was made after its author's grant ended was not captured before that."""
+    office.now = NOW - 200_000
+    record, old = await made(office, supervisor())
+    office.now = NOW - 30_000
+    new = (await office.write(supervisor(), "component", record, {"remark": "a"}, base=old)).version
+    office.now = NOW
+    li = Actor("li", new_id(), (LEFT,))
+    codes = [
+        (await office.write(li, "component", record, {"name": "b"}, base=base, captured=BACKDATED)).code
+        for base in (new, old)
+    ]
+    assert codes == ["scope_denied", None]
+
+
+async def test_an_impossible_time_has_no_bound(office: Office) -> None:
+    """The log vouches for no time of capture before the device's enrolment or last contact; the claim is kept."""
+    li = msgspec.structs.replace(inspector("li"), sent_all_ms=NOW - 30_000)
+    verdict = await office.write(li, "component", new_id(), component(), captured=BACKDATED)
+    async with office.store.reading() as tx:
+        logged = (await tx.changes([verdict.change]))[verdict.change]
+    assert (verdict.outcome, logged.captured_ms, logged.error_ms) == (Outcome.APPLIED, NOW - 90_000, None)

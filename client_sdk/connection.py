@@ -248,7 +248,7 @@ def _error(problem: Problem, response: httpx.Response) -> DeviceError:
         return SignInNeeded(code, detail)
     if code == "client_too_old":
         return TooOld(code, detail)
-    return Rejected(code, detail, problem.expected)
+    return Rejected(code, detail, problem.expected, problem.change)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -15,6 +15,8 @@ DeviceError
 └── StoreDamaged    the store's file turned out damaged; opening it again rescues what can be rescued
 """
 
+import uuid
+
 
 class DeviceError(Exception):
     """Base of all errors the SDK raises itself."""
@@ -38,11 +40,13 @@ class _Coded(DeviceError):
 
 
 class Rejected(_Coded):
-    """The server answered with a problem. `expected` is the sequence number to go on from, where it says so."""
+    """The server answered with a problem. `expected` is the sequence number to go on from, `change` the change that
+    it is about, where it says so."""
 
-    def __init__(self, code: str, detail: str, expected: int | None = None) -> None:
+    def __init__(self, code: str, detail: str, expected: int | None = None, change: uuid.UUID | None = None) -> None:
         super().__init__(code, detail)
         self.expected = expected
+        self.change = change
 
 
 class SignInNeeded(Rejected):

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import uuid
 from typing import Any
 
 import jwt
@@ -66,7 +65,7 @@ class Receipts:
             return (await self._connection.receipt(request)).receipt
         except Rejected as error:
             if error.code == "change_unknown" and changes:
-                await self._store.run(exchanging.reopen_from, _named(changes, error.detail))
+                await self._store.run(exchanging.reopen_from, error.change or changes[0])
                 raise Unknown from error
             if error.code != "receipt_invalid":
                 raise
@@ -108,11 +107,6 @@ class Receipts:
         )
         names = Receipt.__struct_fields__
         return next((name for name in names if getattr(receipt, name) != getattr(expected, name)), None)
-
-
-def _named(changes: list[uuid.UUID], detail: str) -> uuid.UUID:
-    """The change that a problem's detail names; the first one where it names none."""
-    return next((change for change in changes if str(change) in detail), changes[0])
 
 
 def _raw(key: str) -> bytes:

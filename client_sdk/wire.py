@@ -56,10 +56,11 @@ class Me(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem detail (RFC 9457). `expected` is the sequence number to go on from."""
+    """A problem detail (RFC 9457). `expected` is the sequence number to go on from, `change` what it is about."""
 
     code: str
     title: str = ""
     detail: str = ""
     server_ms: int | None = None
     expected: int | None = None
+    change: uuid.UUID | None = None

@@ -1,9 +1,12 @@
 """What can go wrong in sync.
 
 SyncError            a request is answered with a code, nothing of it is done
-└── SequenceError    the device's numbering does not continue the server's; `expected` says where to go on
+├── SequenceError    the device's numbering does not continue the server's; `expected` says where to go on
+└── ChangeUnknown    the log lacks a change; `change` says which
 Refused              one change is refused; it becomes a verdict, never an exception to the client
 """
+
+import uuid
 
 
 class SyncError(Exception):
@@ -21,6 +24,14 @@ class SequenceError(SyncError):
     def __init__(self, code: str, detail: str, expected: int) -> None:
         super().__init__(code, detail)
         self.expected = expected
+
+
+class ChangeUnknown(SyncError):
+    """`change_unknown`; `change` is the one that the server does not have."""
+
+    def __init__(self, change: uuid.UUID, user: str) -> None:
+        super().__init__("change_unknown", f"there is no change {change} of {user}")
+        self.change = change
 
 
 class Refused(Exception):

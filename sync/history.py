@@ -1,6 +1,7 @@
 """The history of a record: who changed which field when, from which device, with what verdict."""
 
 import uuid
+from typing import Any
 
 import msgspec
 
@@ -8,11 +9,13 @@ from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.errors import SyncError
 from sync.merge import Mark
-from sync.messages import HistoryEntry, HistoryResponse
+from sync.messages import HistoryEntry, HistoryResponse, Outcome
 from sync.storage import LoggedChange, ReadTransaction
 from sync.undo import undo_key
 from sync.visible import Sight
 
+_NOTHING = msgspec.msgpack.encode({})
+_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 
 
@@ -21,13 +24,14 @@ async def history(
 ) -> HistoryResponse:
     """Every change ever sent for a record that `reader` may see, refused ones too, oldest first.
 
-    Raises SyncError `record_unknown`, also where the record exists and the reader may not see it.
+    Of a record that the reader may not see, or whose creation was refused, the refused changes whose refusals
+    concern the reader. Raises SyncError `record_unknown` where there are none.
     """
     record = (await tx.records([record_id])).get(record_id)
     sight = Sight(registry, reader, now_ms)
     lens = sight.lens(record.type, record.scopes) if record else None
     if record is None or lens is None:
-        raise SyncError("record_unknown", f"there is no record {record_id}")
+        return await _refused_history(tx, sight, record_id)
     name = lens.spec.name
     changes = [change for change in await tx.history(record_id) if change.type == name]
     marks = _marks(record.marks)
@@ -36,6 +40,22 @@ async def history(
         for change in changes
     ]
     return HistoryResponse(record_id, name, entries)
+
+
+async def _refused_history(tx: ReadTransaction, sight: Sight, record_id: uuid.UUID) -> HistoryResponse:
+    """What the reader's refusals say of a record; the same whether there is such a record or not."""
+    changes = [one for one in await tx.history(record_id) if one.outcome is Outcome.REFUSED and one.attention]
+    refusals = await tx.records({one.attention for one in changes if one.attention})
+    shown = {key: wire for key, refusal in refusals.items() if (wire := sight.show(refusal)) is not None}
+    entries = [
+        _entry(one, msgspec.msgpack.encode(_fields(shown[one.attention].fields)["refused"]), _NOTHING, None)
+        for one in changes
+        if one.attention in shown
+    ]
+    if not entries:
+        raise SyncError("record_unknown", f"there is no record {record_id}")
+    kinds = [one.type for one in changes if one.attention in shown]
+    return HistoryResponse(record_id, kinds[0], entries)
 
 
 def _entry(change: LoggedChange, fields: bytes, before: bytes, undone: Mark | None) -> HistoryEntry:

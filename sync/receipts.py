@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from sync.authority import Actor
-from sync.errors import SyncError
+from sync.errors import ChangeUnknown, SyncError
 from sync.messages import Outcome
 from sync.storage import ReadTransaction
 
@@ -41,8 +41,8 @@ async def receipt(
 ) -> Receipt:
     """A receipt for `changes`, after those of `previous`.
 
-    Raises SyncError `parameter_invalid` when a change is named twice, `change_unknown` when the log lacks one of
-    them or has it from somebody else, `receipt_invalid` when `previous` is another device's or of other contents.
+    Raises SyncError `parameter_invalid` when a change is named twice, ChangeUnknown when the log lacks one of them
+    or has it from somebody else, `receipt_invalid` when `previous` is another device's or of other contents.
     """
     epoch = await tx.epoch()
     if previous and (previous.device, previous.epoch) != (actor.device, epoch):
@@ -52,7 +52,7 @@ async def receipt(
     logged = await tx.changes(changes)
     for change in changes:
         if change not in logged or logged[change].user != actor.user:
-            raise SyncError("change_unknown", f"there is no change {change} of {actor.user}")
+            raise ChangeUnknown(change, actor.user)
     chain = chained(previous.chain if previous else CHAIN_START, ((one, logged[one].outcome) for one in changes))
     held = (previous.held if previous else 0) + len(changes)
     return Receipt(actor.device, actor.user, held, chain, epoch, now_ms)

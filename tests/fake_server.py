@@ -193,7 +193,7 @@ class FakeServer:
         except Problem as problem:
             return self._problem(problem)
         except SyncError as error:
-            extra = {"expected": error.expected} if hasattr(error, "expected") else {}
+            extra = {name: getattr(error, name) for name in ("expected", "change") if hasattr(error, name)}
             return self._problem(Problem(STATUSES.get(error.code, 409), error.code, error.detail, **extra))
         after = self.after.popleft() if self.after else None
         if after is not None and (answer := await after(request)) is not None:
@@ -210,7 +210,7 @@ class FakeServer:
             "detail": problem.detail, "code": problem.code, "server_ms": self.time.ms, **problem.extra,
         }  # fmt: skip
         headers = {"content-type": "application/problem+json"}
-        return httpx.Response(problem.status, content=json.dumps(content).encode(), headers=headers)
+        return httpx.Response(problem.status, content=json.dumps(content, default=str).encode(), headers=headers)
 
     async def _route(self, request: httpx.Request) -> Any:
         key = self._proven(request)

@@ -103,7 +103,8 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error (RFC 9457). `code` is stable; `advice` says what to do; `expected` is the sequence to go on from."""
+    """An error (RFC 9457). `code` is stable; `advice` says what to do; `expected` is the sequence to go on from,
+    `change` the change that it is about."""
 
     type: str
     title: str
@@ -113,3 +114,4 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     advice: str
     server_ms: int
     expected: int | None = None
+    change: uuid.UUID | None = None

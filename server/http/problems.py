@@ -11,7 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from field_schemas.codes import CODES
 from server.http.messages import Problem
 from sync.clock import Milliseconds
-from sync.errors import SequenceError, SyncError
+from sync.errors import ChangeUnknown, SequenceError, SyncError
 
 PROBLEM_JSON = "application/problem+json"
 CODE_URN = "urn:gridwalk:code:"
@@ -91,6 +91,7 @@ def problem_of(error: SyncError, language: str, now_ms: int) -> Problem:
         advice=code.advice.text(language),
         server_ms=now_ms,
         expected=error.expected if isinstance(error, SequenceError) else None,
+        change=error.change if isinstance(error, ChangeUnknown) else None,
     )
 
 

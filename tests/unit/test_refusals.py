@@ -5,8 +5,10 @@ import uuid
 import pytest
 
 from sync.authority import Actor
+from sync.errors import SyncError
+from sync.history import history
 from sync.messages import Outcome, Verdict
-from tests.unit.builders import Office, component, inspector, new_id, supervisor
+from tests.unit.builders import REGISTRY, Office, component, inspector, new_id, supervisor
 
 LATEST = 10**6
 
@@ -101,3 +103,27 @@ async def test_consequences_name_the_device(office: Office) -> None:
     async with office.store.reading() as tx:
         made = (await tx.history(record))[-1]
     assert (made.user, made.device, made.seq) == ("sup", sup.device, 0)
+
+
+async def told(office: Office, reader: Actor, record: uuid.UUID) -> list[tuple[str, str | None]]:
+    async with office.store.reading() as tx:
+        answer = await history(tx, REGISTRY, reader, record, office.now)
+    return [(entry.user, entry.code) for entry in answer.entries]
+
+
+async def test_history_of_a_refused_creation(office: Office) -> None:
+    """Whom the refusal of a creation concerns can read the history of the record that never was; others cannot."""
+    li, record = inspector("li"), new_id()
+    await office.write(li, "component", record, component(responsible="x"))
+    assert await told(office, li, record) == await told(office, supervisor(), record) == [("li", "field_denied")]
+    with pytest.raises(SyncError, match="there is no record"):
+        await told(office, inspector("wu", "grid:440304002"), record)
+
+
+async def test_history_of_a_foreign_record(office: Office) -> None:
+    """An outsider who tried to change a record reads of the own attempts alone."""
+    wu, record = inspector("wu", "grid:440304002"), new_id()
+    await office.write(supervisor(), "component", record, component())
+    await office.write(inspector("li"), "component", record, {"responsible": "x"}, base=LATEST)
+    await office.write(wu, "component", record, {"remark": "x"}, base=LATEST)
+    assert await told(office, wu, record) == [("wu", "scope_denied")]

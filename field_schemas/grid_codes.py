@@ -4,6 +4,7 @@ A new version of the standard is in draft, so widths, classes and names are data
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from types import MappingProxyType
@@ -65,10 +66,21 @@ MAX_STREETS: int = 10 ** GRID_WIDTHS["street"] - 1
 # Where each part ends within the code, counted in digits from its start.
 _GRID_ENDS = dict(zip(GRID_WIDTHS, accumulate(GRID_WIDTHS.values()), strict=True))
 _COMPONENT_ENDS = dict(zip(COMPONENT_WIDTHS, accumulate(COMPONENT_WIDTHS.values()), strict=True))
-_GRID_LEVELS = frozenset(_GRID_ENDS.values())
 
 # First digits of the regions of GB/T 2260.
 _REGIONS = "12345678"
+
+
+def _prefix_of(widths: Mapping[str, int]) -> str:
+    district, *parts = widths.values()
+    below = ""
+    for width in reversed(parts):
+        below = f"([0-9]{{{width}}}{below})?"
+    return f"[{_REGIONS}][0-9]{{{district - 1}}}{below}"
+
+
+GRID_PREFIX: str = _prefix_of(GRID_WIDTHS)
+"""Regular expression of a whole grid scope's key: the code of a district, street, community or unit grid."""
 
 # A generated community is this many cells wide and high, a generated street as many communities.
 _BLOCK = 4
@@ -82,7 +94,7 @@ _SLIVER = 1e-9
 
 def is_grid_prefix(text: str) -> bool:
     """Whether `text` is a grid scope: 6 (district), 9 (street), 12 (community) or 15 (unit grid) digits."""
-    return len(text) in _GRID_LEVELS and _are_digits(text) and text[0] in _REGIONS
+    return re.fullmatch(GRID_PREFIX, text) is not None
 
 
 class GridCode(msgspec.Struct, frozen=True):

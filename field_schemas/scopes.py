@@ -13,6 +13,8 @@ import msgspec
 DISTRICT_DIGITS = 6
 STREET_DIGITS = 9
 EVERYBODY = "all:"
+SCOPE_KEY = "[A-Za-z0-9._-]{1,100}"
+"""Regular expression of the key of a person, department or case."""
 _REMEMBERED = 10_000
 """Records of one grid and author share their scopes: what follows from them is worked out once."""
 
@@ -38,9 +40,14 @@ def of_person(field: str) -> ScopeRule:
     return ScopeRule("person", field)
 
 
-def of_department(field: str) -> ScopeRule:
-    """The record belongs to the department whose code `field` holds."""
+def in_dept(field: str) -> ScopeRule:
+    """The record belongs to the department, or departments, whose code `field` holds."""
     return ScopeRule("dept", field)
+
+
+def of_case(field: str) -> ScopeRule:
+    """The record belongs to the case whose number `field` holds: whoever has a grant on that takes part in it."""
+    return ScopeRule("case", field)
 
 
 def in_scopes(field: str) -> ScopeRule:

@@ -5,8 +5,13 @@ from typing import Annotated
 
 import msgspec
 
-GridCode = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{15}$(?!\n)", title="Unit grid code, 15 digits")]
-GridPrefix = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}([0-9]{3}){0,3}$(?!\n)", title="Grid code or prefix")]
+from field_schemas.grid_codes import GRID_PREFIX
+from field_schemas.scopes import SCOPE_KEY
+
+_GRID = rf"^{GRID_PREFIX}$(?!\n)"
+GridCode = Annotated[str, msgspec.Meta(pattern=_GRID, min_length=15, title="Unit grid code, 15 digits")]
+GridPrefix = Annotated[str, msgspec.Meta(pattern=_GRID, title="Grid code or prefix")]
+ScopeKey = Annotated[str, msgspec.Meta(pattern=rf"^{SCOPE_KEY}$(?!\n)", title="Department code or case number")]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 LongText = Annotated[str, msgspec.Meta(max_length=10_000)]
 ClassCode = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from field_schemas.access import SEPARATE_DUTIES, Grant, Role
+from field_schemas.grid_codes import GRID_PREFIX
+from field_schemas.scopes import SCOPE_KEY
 from sync.errors import SyncError
 
 USER_ID = re.compile(r"[a-z0-9._-]{1,64}")
 NEVER_GRANTED = frozenset({Role.SELF, Role.SYSTEM})
 GRANTABLE = tuple(role for role in Role if role not in NEVER_GRANTED)
-_SCOPE = re.compile(r"grid:[0-9]{6}([0-9]{3}){0,3}|(person|dept|case):[A-Za-z0-9._-]{1,100}|all:")
+_SCOPE = re.compile(rf"grid:{GRID_PREFIX}|(person|dept|case):{SCOPE_KEY}|all:")
 
 
 def check_user_id(user: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,9 @@ from field_schemas.grid_codes import (
     GridCode,
     is_grid_prefix,
 )
+from field_schemas.types.values import GridPrefix
+from server.accounts.rules import check_scope
+from sync.errors import SyncError
 
 DISTRICT = "440304"
 # Futian's bounds, roughly (west, south, east, north).
@@ -127,6 +131,22 @@ def test_grid_prefixes(text: str) -> None:
 def test_not_grid_prefixes(text: str) -> None:
     """Other lengths and other characters are no grid scopes."""
     assert not is_grid_prefix(text)
+
+
+@pytest.mark.parametrize("text", ["440304", "440304001", "940304", "044030", "4403040", "440304\n", "４40304", ""])
+def test_one_idea_of_a_grid_prefix(text: str) -> None:
+    """A field, a grant's scope and the codes agree on what a grid prefix is."""
+    try:
+        msgspec.convert(text, GridPrefix)
+        as_field = True
+    except msgspec.ValidationError:
+        as_field = False
+    try:
+        check_scope(f"grid:{text}")
+        as_scope = True
+    except SyncError:
+        as_scope = False
+    assert (as_field, as_scope) == (is_grid_prefix(text),) * 2
 
 
 @given(digits)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from field_schemas.access import FIELD_WORKERS, Access, Grant, Role
 from field_schemas.record import Field, Record, record_type
 from field_schemas.registry import Registry
-from field_schemas.scopes import OF_OWNER, ScopeRule, in_grid, of_department, of_person
+from field_schemas.scopes import OF_OWNER, in_dept, in_grid, of_case, of_person
 from field_schemas.types.attention import Conflict, Refusal
 from sync.authority import Actor
 from sync.decision import Submission
@@ -29,9 +29,9 @@ ALL = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)
     en="Matter",
     scopes=(
         in_grid("grid"),
-        of_department("department"),
+        in_dept("department"),
         of_person("participants"),
-        ScopeRule("case", "case"),
+        of_case("case"),
         OF_OWNER,
     ),
     access=ALL,

@@ -80,7 +80,7 @@ async def test_word_outside_the_table_is_a_bad_row(desk: Desk) -> None:
         ({"datum": "NAD83"}, "there are: WGS-84"),
         ({"timezone": "Mars/Olympus"}, "Asia/Shanghai"),
         ({"encoding": "klingon"}, "no encoding"),
-        ({"type": "shop"}, "there are: component"),
+        ({"type": "shop"}, "there are: case, case_note, component"),
         ({"fields": {"place.lon": "NO"}}, "place.lat"),
     ],
 )

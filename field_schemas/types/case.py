@@ -56,9 +56,7 @@ class Case(Record):
     place: Annotated[Position | None, Field("位置", "Position")] = None
     finding: Annotated[UUID | None, Field("来源问题", "Finding it came from")] = None
     state: Annotated[str, Field("状态", "State", Policy.WORKFLOW, CASE_STATES)] = "collected"
-    reason: Annotated[LongText | None, Field("回退、挂账或作废原因", "Why sent back, shelved or voided")] = (
-        None
-    )
+    reason: Annotated[LongText | None, Field("回退、挂账或作废原因", "Why sent back, shelved or voided")] = None
     filed_at: Annotated[Time | None, Field("立案时间", "Filed", Policy.MINIMUM)] = None
     due_at: Annotated[Time | None, Field("期限", "Due", write=SUPERVISION)] = None
 

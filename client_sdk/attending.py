@@ -1,12 +1,12 @@
 """Work that sync leaves for people: conflicts, refusals, and changes that are to be taken back."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from client_sdk.attention import of_conflict, of_refusal
+from client_sdk.attention import of_conflict, of_refusals, together
 from client_sdk.errors import Invalid, NotAllowed
 from client_sdk.histories import HistoryItem, UndoResult, undone
 from client_sdk.local import LocalDevice
@@ -51,7 +51,10 @@ class AttendingDevice(LocalDevice):
         registry = self._parts.registry
         return [
             *(of_conflict(registry, one, about.get(one.record), language) for one in conflicts),
-            *(of_refusal(registry, one, about.get(one.record), language) for one in refusals),
+            *(
+                of_refusals(registry, group, about.get(group[0].record), language)
+                for group in together(registry, refusals, about.keys())
+            ),
         ]
 
     async def resolve(self, conflict: Conflict, values: Mapping[str, Any]) -> Conflict:
@@ -77,18 +80,27 @@ class AttendingDevice(LocalDevice):
     async def resend(self, refusal: Refusal, **corrected: Any) -> None:
         """Make the refused change again, with `corrected` fields; that closes the refusal, in one transaction.
 
+        The refusal of a creation takes those of the record's later changes along: the whole record is made again.
         Where somebody else has dealt with it by then, the server refuses the new change as `refusal_closed`. Raises
         NotAllowed (`refusal_closed` when this device knows of that already) or Invalid.
         """
-        await self._commit([await self._again(refusal, corrected)])
+        first, *later = await self._together(refusal)
+        writes = [await self._again(first, corrected)]
+        for one in later:
+            write = await self._again(one, {}, without=corrected.keys())
+            if write.kind is Kind.CREATE:
+                write = msgspec.structs.replace(write, kind=Kind.UPDATE)
+            writes.append(write)
+        await self._commit(writes)
 
     async def dismiss(self, refusal: Refusal) -> Refusal:
-        """Let the refused change be."""
-        return await self.update(refusal, state="dismissed")
+        """Let the refused change be; with a creation, the record's later changes too."""
+        return await self._close(refusal, "dismissed")
 
     async def apply_refused(self, refusal: Refusal) -> Refusal:
-        """Let the server make the refused change by the user's own authority. Supervisors only. Raises NotAllowed."""
-        return await self.update(refusal, state="applied")
+        """Let the server make the refused change by the user's own authority; with a creation, the record's later
+        changes too. Supervisors only. Raises NotAllowed."""
+        return await self._close(refusal, "applied")
 
     async def undo(self, item: HistoryItem) -> UndoResult:
         """Take a change back by a new one, as far as that is possible; an undo can be undone like any change.
@@ -117,13 +129,28 @@ class AttendingDevice(LocalDevice):
         record: Record = self._typed(spec.cls, row.id, row.version, row.fields)
         return UndoResult(record, kept)
 
-    async def _again(self, refusal: Refusal, corrected: dict[str, Any]) -> LocalWrite:
+    async def _close(self, refusal: Refusal, state: str) -> Refusal:
+        batch = self._batch()
+        for one in await self._together(refusal):
+            batch.update(one, state=state)
+        row, *_ = await self._commit(batch.writes)
+        return self._typed(Refusal, row.id, row.version, row.fields)
+
+    async def _together(self, refusal: Refusal) -> list[Refusal]:
+        """The refusal with those that are dealt with together with it."""
+        about = await self._store.run(asking.fields_of, [refusal.record])
+        of_record = [one for one in await self.refusals() if one.record == refusal.record]
+        groups = together(self._parts.registry, of_record, about.keys())
+        return next((group for group in groups if group[0].id == refusal.id), [refusal])
+
+    async def _again(self, refusal: Refusal, corrected: dict[str, Any], without: Collection[str] = ()) -> LocalWrite:
         """The refused change as a new one; the device's own copy knows more than the refusal, where it has one."""
         row, own = await self._store.run(asking.refused, refusal.record, refusal.change)
         deletes = own is not None and own.delete and not corrected
         try:
             spec = self._parts.registry.get(refusal.record_type)
-            patch = b"\x80" if deletes else spec.patch({**_as_made(spec, refusal, own), **corrected})
+            fields = {name: value for name, value in _as_made(spec, refusal, own).items() if name not in without}
+            patch = b"\x80" if deletes else spec.patch({**fields, **corrected})
         except FieldError as error:
             raise Invalid(error.code, error.detail) from error
         kind = Kind.DELETE if deletes else Kind.CREATE if row is None else Kind.UPDATE

@@ -1,7 +1,10 @@
 """Conflicts and refusals in the user's words. Pure."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from client_sdk.reports import Attention, Difference
 from field_schemas.codes import CODES
@@ -37,8 +40,34 @@ def of_conflict(registry: Registry, conflict: Conflict, about: Mapping[str, Any]
     )
 
 
-def of_refusal(registry: Registry, refusal: Refusal, about: Mapping[str, Any] | None, language: str) -> Attention:
-    """An open refusal; `about` as for conflicts."""
+def together(registry: Registry, refusals: Iterable[Refusal], here: Collection[uuid.UUID]) -> list[list[Refusal]]:
+    """Refusals as they are dealt with: one by one, but that of a creation with those of the record's later changes,
+    in the order they were made. `here` are the records there are."""
+    ordered = sorted(refusals, key=lambda one: one.stamp)
+    creations = {one.record: one for one in reversed(ordered) if one.record not in here and _creates(registry, one)}
+    groups: dict[uuid.UUID, list[Refusal]] = {}
+    for one in ordered:
+        creation = creations.get(one.record)
+        with_it = creation is not None and creation.author == one.author and creation.stamp <= one.stamp
+        groups.setdefault(creation.id if creation and with_it else one.id, []).append(one)
+    return list(groups.values())
+
+
+def of_refusals(
+    registry: Registry, refusals: list[Refusal], about: Mapping[str, Any] | None, language: str
+) -> Attention:
+    """Open refusals that are dealt with together; `about` as for conflicts."""
+    first, *later = [_of_refusal(registry, one, about, language) for one in refusals]
+    differences = [row for one in (first, *later) for row in one.differences]
+    return msgspec.structs.replace(first, differences=tuple(differences), later=tuple(one.id for one in later))
+
+
+def _creates(registry: Registry, refusal: Refusal) -> bool:
+    spec = _spec(registry, refusal.record_type)
+    return spec is not None and spec.required <= refusal.refused.keys()
+
+
+def _of_refusal(registry: Registry, refusal: Refusal, about: Mapping[str, Any] | None, language: str) -> Attention:
     spec = _spec(registry, refusal.record_type)
     code = CODES.get(refusal.code)
     standing = about or {}

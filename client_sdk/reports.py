@@ -122,7 +122,8 @@ class Attention(msgspec.Struct, frozen=True):
 
     `id` is that of the conflict or refusal record, `record` the record it is about; `title` names that record, or
     its type where the record is not here. `reason` says what happened, `advice` what to do. `offered_by` is the user
-    whose change it is about, `assignee` the one who is to deal with it, None where nobody was named.
+    whose change it is about, `assignee` the one who is to deal with it, None where nobody was named. The refusal of a
+    creation is dealt with together with the `later` ones: those of further changes of the record that never was.
     """
 
     kind: Literal["conflict", "refusal"]
@@ -136,3 +137,4 @@ class Attention(msgspec.Struct, frozen=True):
     offered_by: str
     assignee: str | None = None
     differences: tuple[Difference, ...] = ()
+    later: tuple[uuid.UUID, ...] = ()

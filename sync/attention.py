@@ -74,6 +74,7 @@ def refusal_fields(
         "record_type": change.type[:200] or "?",
         "record": str(change.record),
         "change": str(change.id),
+        "stamp": change.stamp,
         "author": user,
         "code": code,
         "detail": detail,

@@ -9,6 +9,7 @@ import msgspec
 
 from field_schemas.access import Grant, Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
+from sync.clock import Bounded
 from sync.cursor import tag_of
 from sync.errors import Refused
 from sync.merge import denied_fields
@@ -66,6 +67,12 @@ def _ends(grants: Iterable[Grant]) -> Iterable[int]:
 def authority_tag(grants: Iterable[Grant], time_ms: int) -> str:
     """A short text by which two sides see whether they know the same grants as holding at `time_ms`."""
     return tag_of(f"{one.role} {one.scope} {one.valid_until}" for one in grants_at(grants, time_ms))
+
+
+def vouched(time: Bounded, actor: Actor) -> Bounded:
+    """The time of a capture by `actor`'s device; without a bound where the server knows that it cannot be."""
+    impossible = time.ms + (time.error_ms or 0) < actor.sent_all_ms
+    return Bounded(time.ms, None) if impossible else time
 
 
 SERVER = Actor(SERVER_USER, SERVER_DEVICE, system=True)

@@ -17,7 +17,7 @@ from field_schemas.scopes import district_of
 from sync import authority
 from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
-from sync.clock import Bounded, Captured, estimate, stamp_at
+from sync.clock import Captured, estimate, stamp_at
 from sync.concern import Concerned, is_place
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
@@ -25,7 +25,7 @@ from sync.ids import derived_id, made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 from sync.storage import LoggedChange
-from sync.undo import undo_key
+from sync.undo import note_undo
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -71,7 +71,7 @@ class Decision:
         self.by_server = change.seq == 0 or not numbered(submission.actor)
         self.change = change
         self.submission = submission
-        self.time = _vouched(estimate(change.captured, submission.received_ms), submission.actor)
+        self.time = authority.vouched(estimate(change.captured, submission.received_ms), submission.actor)
         self.as_of_ms = self.time.ms
         self.patch_bytes = NOTHING
         self.before: dict[str, Any] = {}
@@ -197,7 +197,7 @@ class Decision:
         write = await self._write(roles)
         merged = merge(spec, draft.fields, draft.marks, patch, write)
         if self.change.undoes is not None:
-            _undo_once(self.change.undoes, merged, write)
+            note_undo(self.change.undoes, merged.marks, write)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
@@ -355,20 +355,6 @@ class Decision:
     async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
         return await Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
-
-
-def _vouched(time: Bounded, actor: Actor) -> Bounded:
-    """The time of a capture; without a bound where the server knows that it cannot be."""
-    impossible = time.ms + (time.error_ms or 0) < actor.sent_all_ms
-    return Bounded(time.ms, None) if impossible else time
-
-
-def _undo_once(undone: uuid.UUID, merged: Merged, write: Write) -> None:
-    """Note in the record that `undone` is taken back. Raises Refused where it was before."""
-    key = undo_key(undone)
-    if key in merged.marks:
-        raise Refused("already_undone", f"version {merged.marks[key].version} took {undone} back")
-    merged.marks[key] = write.mark()
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

@@ -6,6 +6,8 @@ from typing import Any
 
 from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
+from sync.errors import Refused
+from sync.merge import Mark, Write
 
 _SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 
@@ -13,6 +15,14 @@ _SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 def undo_key(change: uuid.UUID) -> str:
     """The key of the mark (sync.merge) by which a record remembers that `change` was taken back."""
     return f"undo {change}"
+
+
+def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:
+    """Note in a record's marks that `write` takes `undone` back. Raises Refused where that was done before."""
+    key = undo_key(undone)
+    if key in marks:
+        raise Refused("already_undone", f"version {marks[key].version} took {undone} back")
+    marks[key] = write.mark()
 
 
 def undo_patch(

@@ -76,6 +76,7 @@ class Refusal(Record):
     detail: Annotated[str, Field("原因", "Reason", Policy.SERVER_ONLY)]
     refused: Annotated[dict[str, Any], Field("被退回的内容", "What was refused", Policy.SERVER_ONLY)]
     concerns: Annotated[list[str], Field("范围", "Scopes", Policy.SERVER_ONLY)]
+    stamp: Annotated[int, Field("先后次序", "Order of the change among its author's", Policy.SERVER_ONLY)] = 0
     undoes: Annotated[UUID | None, Field("要撤销的更改", "Change to be undone", Policy.SERVER_ONLY)] = None
     assignee: Annotated[UserId | None, Field("处理人", "Assignee", write=_SUPERVISORS)] = None
     state: Annotated[

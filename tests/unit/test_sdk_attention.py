@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 import pytest
 
@@ -166,3 +167,47 @@ async def test_resent_and_applied_takes_effect_once(tmp_path: Path, server: Fake
         assert got is not None
         assert got.inspections == 1
         assert [one.code for one in await li.refusals()] == ["refusal_closed"]
+
+
+@asynccontextmanager
+async def never_made(folder: Path, server: FakeServer) -> AsyncIterator[tuple[Device, UUID]]:
+    """Li made a component with a grant that had ended unknown to the phone, and counted two inspections on it."""
+    async with phone(folder, server, "li") as li:
+        await li.sync()
+        server.add_user("li", Grant(NEXT_STREET, Role.INSPECTOR))
+        made = await li.create(component(name="旧"))
+        for name in ("新", "新井盖"):
+            await li.update(made, name=name, inspections=1)
+        await li.sync()
+        yield li, made.id
+
+
+async def test_a_refused_creation_takes_its_changes_along(tmp_path: Path, server: FakeServer) -> None:
+    """A record whose creation was refused is one thing to deal with, and is made again as a whole."""
+    async with never_made(tmp_path, server) as (li, record):
+        assert len(await li.refusals()) == 3
+        (item,) = await li.needs_attention()
+        assert (item.record, len(item.later)) == (record, 2)
+        server.add_user("li", Grant(STREET, Role.INSPECTOR))
+        await li.sync()
+        await li.resend(next(one for one in await li.refusals() if one.id == item.id), code="9")
+        assert (await li.sync()).verdicts == {"applied": 3}
+        got = await li.get(Component, record)
+        assert got is not None
+        assert (got.code, got.name, got.inspections) == ("9", "新井盖", 2)
+        assert await li.needs_attention() == []
+
+
+@pytest.mark.parametrize("how", ["applied", "dismissed"])
+async def test_a_refused_creation_is_closed_as_a_whole(tmp_path: Path, server: FakeServer, how: str) -> None:
+    """A supervisor applies or dismisses the creation with the changes that came after it."""
+    async with never_made(tmp_path, server) as (_, record), phone(tmp_path, server, "zhao") as zhao:
+        await zhao.sync()
+        (item,) = await zhao.needs_attention()
+        (refusal,) = [one for one in await zhao.refusals() if one.id == item.id]
+        server.add_user("zhao", Grant(STREET, Role.SUPERVISOR), Grant(NEXT_STREET, Role.SUPERVISOR))
+        await (zhao.apply_refused(refusal) if how == "applied" else zhao.dismiss(refusal))
+        await zhao.sync()
+        got = await zhao.get(Component, record)
+        assert (got and (got.name, got.inspections)) == (("新井盖", 2) if how == "applied" else None)
+        assert await zhao.needs_attention() == []

@@ -1,23 +1,21 @@
 """Local queries: by place, text and equal fields."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from client_sdk.store.nearby import WIDEST_M, cell_ranges
+from client_sdk.store.nearby import Near, outward
 from client_sdk.store.searchtext import query_for
 from client_sdk.store.thread import Tables
 from field_schemas.datum import distance_m
 from field_schemas.record import RecordType
 
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_FIRST_RADIUS_M = 20.0
-_GROWTH = 3
 _FEW = 1_000
-"""A type with no more placed records than this is measured whole rather than searched ring by ring."""
+"""No more hits of a text than this are measured one by one rather than looked for outward."""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -64,42 +62,24 @@ def _by_id(tables: Tables, query: Query) -> Iterable[tuple[bytes, int, bytes]]:
 
 def _nearest(tables: Tables, query: Query, lon: float, lat: float) -> list[Found]:
     only = _text_rowids(tables, query.text)
-    matches = _matcher(query)
-    found: list[Found] = []
-    for radius in _radii(tables, query):
-        candidates = sorted(
-            (distance, rowid)
-            for rowid, x, y in _placed(tables, query.spec.name, lon, lat, radius)
-            if (distance := distance_m(lon, lat, x, y)) <= radius and (only is None or rowid in only)
-        )
-        rows = (_by_rowid(tables, rowid) for _, rowid in candidates)
-        found = list(islice(filter(matches, rows), query.limit))
-        if len(found) == query.limit:
-            break
-    return found
+    within_m = math.inf if query.within_m is None else query.within_m
+    near: Iterable[Near]
+    if only is not None and len(only) <= _FEW:
+        near = _measured(tables, query.spec.name, only, lon, lat, within_m)
+    else:
+        near = outward(tables.db, query.spec.name, lon, lat, within_m)
+    rows = (_by_rowid(tables, rowid) for _, rowid in near if only is None or rowid in only)
+    return list(islice(filter(_matcher(query), rows), query.limit))
 
 
-def _radii(tables: Tables, query: Query) -> Iterator[float]:
-    """Growing radii: the nearest are complete as soon as one of them holds enough."""
-    widest = math.inf if query.within_m is None else query.within_m
-    count = "SELECT count(*) FROM (SELECT 1 FROM records WHERE type = ? AND cell IS NOT NULL LIMIT ?)"
-    (placed,) = tables.db.execute(count, (query.spec.name, _FEW + 1)).fetchone()
-    radius = _FIRST_RADIUS_M if placed > _FEW else widest
-    while query.limit is not None and radius < min(widest, WIDEST_M):
-        yield radius
-        radius *= _GROWTH
-    yield widest
-
-
-def _placed(
-    tables: Tables, type_name: str, lon: float, lat: float, radius: float
-) -> Iterable[tuple[int, float, float]]:
-    select = "SELECT rowid, lon, lat FROM records WHERE type = ? AND cell "
-    if radius > WIDEST_M:
-        yield from tables.db.execute(select + "IS NOT NULL", (type_name,))
-        return
-    for first, last in cell_ranges(lon, lat, radius):
-        yield from tables.db.execute(select + "BETWEEN ? AND ?", (type_name, first, last))
+def _measured(
+    tables: Tables, type_name: str, rowids: Iterable[int], lon: float, lat: float, within_m: float
+) -> list[Near]:
+    """Those of the rows that are placed and within reach, nearest first."""
+    select = "SELECT lon, lat FROM records WHERE rowid = ? AND type = ? AND cell IS NOT NULL"
+    places = ((rowid, tables.db.execute(select, (rowid, type_name)).fetchone()) for rowid in rowids)
+    near = (Near(distance_m(lon, lat, *place), rowid) for rowid, place in places if place is not None)
+    return sorted(one for one in near if one.distance_m <= within_m)
 
 
 def _text_rowids(tables: Tables, text: str | None) -> set[int] | None:

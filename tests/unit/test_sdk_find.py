@@ -2,21 +2,22 @@
 
 import math
 import random
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
 
+import h3.api.basic_int as h3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client_sdk.errors import Invalid
 from client_sdk.store.finding import Query, find
-from client_sdk.store.nearby import cell_ranges
+from client_sdk.store.nearby import descendants, least_m, outward
 from client_sdk.store.opening import open_store
 from client_sdk.store.records import RecordRow
 from client_sdk.store.searchtext import indexed, query_for
 from field_schemas.datum import Datum, convert, distance_m
-from field_schemas.places import Position, place_cell
+from field_schemas.places import CELL_RESOLUTION, Position, place_cell
 from field_schemas.record import type_of
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
@@ -42,28 +43,42 @@ def moved(lon: float, lat: float, bearing: float, metres: float) -> tuple[float,
 @settings(max_examples=300, deadline=None)
 @given(
     place=st.sampled_from(PLACES),
-    offset=st.tuples(st.floats(0, 6.28), st.floats(0, 30_000)),
-    bearing=st.floats(0, 2 * math.pi),
-    part=st.floats(0, 1),
-    radius=st.floats(0, math.log(20_000)).map(math.exp),
+    offset=st.tuples(st.floats(0, 6.28), st.floats(0, math.log(10_000_000)).map(math.exp)),
+    far=st.tuples(st.floats(0, 6.28), st.floats(0, math.log(10_000_000)).map(math.exp)),
+    resolution=st.integers(0, CELL_RESOLUTION),
 )
-def test_every_place_within_the_radius_lies_in_the_ranges(
-    place: tuple[float, float], offset: tuple[float, float], bearing: float, part: float, radius: float
+def test_no_place_is_nearer_than_its_cell(
+    place: tuple[float, float], offset: tuple[float, float], far: tuple[float, float], resolution: int
 ) -> None:
-    """No point at 1 m to 20 km is missed by the ranges of cells, wherever on earth."""
-    lon, lat = moved(*place, *offset)
-    x, y = moved(lon, lat, bearing, part * radius)
-    if distance_m(lon, lat, x, y) <= radius:
-        cell = place_cell(x, y)
-        assert any(first <= cell <= last for first, last in cell_ranges(lon, lat, radius))
+    """Wherever on earth, a place is among its cell's descendants and not nearer than the cell says."""
+    x, y = moved(*place, *offset)
+    lon, lat = moved(x, y, *far)
+    cell = h3.cell_to_parent(place_cell(x, y), resolution)
+    first, last = descendants(cell, resolution)
+    assert first <= place_cell(x, y) <= last
+    assert least_m(cell, lon, lat) <= distance_m(lon, lat, x, y)
 
 
-@pytest.mark.parametrize("radius", [1, 10, 100, 1_000, 20_000])
-def test_the_ranges_are_few(radius: float) -> None:
-    """A query reads at most a few dozen ranges of the index, disjoint and in order."""
-    ranges = cell_ranges(114.05, 22.54, radius)
-    assert len(ranges) <= 120
-    assert all(one[1] < other[0] for one, other in pairwise(ranges))
+@pytest.mark.parametrize("place", [PLACES[0], (114.9, 22.9), (-60.0, 10.0)])
+def test_few_cells_are_read_wherever_one_asks(tmp_path: Path, place: tuple[float, float]) -> None:
+    """In the midst of many records, beside them, and on the other side of the earth, a query reads a few of them."""
+    rng = random.Random(7)
+    tables, _ = open_store(tmp_path / "s.db", REGISTRY, START_MS, rng.randbytes)
+    points = [moved(*PLACES[0], rng.uniform(0, 6.28), rng.uniform(0, 5_000)) for _ in range(20_000)]
+    rows = [(rng.randbytes(16), place_cell(*point), *point) for point in points]
+    tables.db.execute("BEGIN")
+    tables.db.executemany(
+        "INSERT INTO records (id, type, version, round, gone, deleted, cell, lon, lat, fields)"
+        " VALUES (?, 'component', 1, 0, 0, 0, ?, ?, ?, x'80')",
+        rows,
+    )
+    tables.db.execute("COMMIT")
+    queries: list[str] = []
+    tables.db.set_trace_callback(queries.append)
+    found = list(islice(outward(tables.db, "component", *place, math.inf), 20))
+    assert [one.distance_m for one in found] == sorted(distance_m(*place, *point) for point in points)[:20]
+    assert len(queries) <= 120
+    tables.db.close()
 
 
 @pytest.mark.parametrize("place", PLACES)

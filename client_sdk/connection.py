@@ -15,6 +15,8 @@ from client_sdk.identity import Identity
 from client_sdk.sessions import Sessions
 from client_sdk.wire import Credentials, EnrolledDevice, Me, Problem, Refresh, SessionResponse
 from sync.clock import TrustedClock
+from sync.compression import WORTH_BYTES, Coding, compressed, decompressed
+from sync.errors import SyncError
 from sync.ids import RandomBytes
 from sync.messages import (
     DigestRequest,
@@ -36,6 +38,8 @@ MSGPACK = "application/msgpack"
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _problem = msgspec.json.Decoder(Problem).decode
 _SESSION_OVER = frozenset({"token_missing", "token_invalid", "token_reused", "token_expired", "device_revoked"})
+MAX_ANSWER_BYTES = 64 * 2**20
+"""What an answer may hold, unpacked; pages are far smaller."""
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _LIVE = "/v1/live"
 # The server says something each 25 seconds, if only that it is there.
@@ -196,14 +200,19 @@ class Connection:
         return decoded
 
     async def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        if len(body) >= WORTH_BYTES:
+            body = compressed(body, Coding.ZSTD)
+            headers["Content-Encoding"] = Coding.ZSTD.value
         self.traffic.requests += 1
         self.traffic.sent += len(body)
+        request = self._http.build_request(method, path, content=body, headers=headers)
         try:
-            response = await self._http.request(method, path, content=body, headers=headers)
+            response = await self._http.send(request, stream=True)
+            raw = await _read_off(response)
         except httpx.RequestError as error:
             raise Offline(f"{type(error).__name__}: {error}") from error
-        self.traffic.received += response.num_bytes_downloaded
-        return response
+        self.traffic.received += len(raw)
+        return _unpacked(response, raw)
 
     def _headers(self, method: str, path: str, identity: Identity, token: str | None) -> dict[str, str]:
         proof = identity.proof(
@@ -214,6 +223,7 @@ class Connection:
             access_token=token,
         )
         headers = {"DPoP": proof, "Accept": MSGPACK, "Content-Type": MSGPACK}
+        headers["Accept-Encoding"] = Coding.ZSTD.value
         if token is not None:
             headers["Authorization"] = f"DPoP {token}"
         return headers
@@ -229,6 +239,31 @@ def _decoded(answer: _Answer, kind: type[T]) -> T:
     except msgspec.MsgspecError as error:
         # What answers so is no Gridwalk server: a captive portal, a broken proxy.
         raise Offline(f"the answer cannot be read: {error}") from error
+
+
+async def _read_off(response: httpx.Response) -> bytes:
+    """The body as it travelled: httpx would unpack it without a bound."""
+    raw = bytearray()
+    try:
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise TypeError("a transport for AsyncClient gives asynchronous streams")
+        async for part in response.stream:
+            raw += part
+            if len(raw) > MAX_ANSWER_BYTES:
+                raise Offline(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    finally:
+        await response.aclose()
+    return bytes(raw)
+
+
+def _unpacked(response: httpx.Response, raw: bytes) -> httpx.Response:
+    """The answer with its body as it was before it travelled."""
+    headers = response.headers.copy()
+    try:
+        content = decompressed(raw, headers.pop("content-encoding", ""), MAX_ANSWER_BYTES)
+    except SyncError as error:
+        raise Offline(f"the answer cannot be read: {error.detail}") from error
+    return httpx.Response(response.status_code, headers=headers, content=content)
 
 
 def _problem_of(response: httpx.Response) -> Problem:

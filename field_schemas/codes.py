@@ -67,7 +67,7 @@ _REQUEST_CODES = (
     _code("parameter_invalid", "参数无效", "A parameter is not valid", "按说明更正", "Correct it as described"),
     _code("not_found", "没有找到", "Not found", "检查地址", "Check the address"),
     _code("method_not_allowed", "不支持该方法", "The method is not supported here", "查看接口文档", "See the API page"),
-    _code("media_type_unsupported", "不支持的内容类型", "The content type is not supported", "使用 JSON 或 MessagePack", "Use JSON or MessagePack"),
+    _code("media_type_unsupported", "不支持的内容类型", "The content type is not supported", "使用 JSON 或 MessagePack，不压缩或用 zstd、gzip 压缩", "Use JSON or MessagePack, plain or compressed with zstd or gzip"),
     _code("credentials_wrong", "用户名或密码错误", "Wrong user name or password", "重新输入", "Enter them again"),
     _code("account_locked", "账户已暂时锁定", "The account is locked for a while", "稍后再试或联系管理员", "Try later or ask an administrator"),
     _code("account_disabled", "账户已停用", "The account is disabled", "联系管理员", "Ask an administrator"),

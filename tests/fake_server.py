@@ -23,6 +23,7 @@ from field_schemas.access import Grant
 from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER, Actor
 from sync.clock import Captured, stamp_at
+from sync.compression import Coding, compressed, decompressed
 from sync.decision import Submission
 from sync.errors import SyncError
 from sync.history import history
@@ -48,6 +49,7 @@ START_MS = 1_790_000_000_000
 MSGPACK = "application/msgpack"
 PROOF_WINDOW_MS = 120_000
 TOKEN_MS = 900_000
+MAX_BODY_BYTES = 16 * 2**20
 STATUSES = {"record_unknown": 404, "receipt_invalid": 422, "scope_denied": 403}
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 Fault = Callable[[httpx.Request], Awaitable[httpx.Response | None]]
@@ -185,6 +187,8 @@ class FakeServer:
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(f"{request.method} {request.url.path}")
+        plain = decompressed(request.content, request.headers.get("content-encoding", ""), MAX_BODY_BYTES)
+        request = httpx.Request(request.method, request.url, headers=request.headers, content=plain)
         fault = self.faults.popleft() if self.faults else None
         if fault is not None and (answer := await fault(request)) is not None:
             return answer
@@ -202,7 +206,9 @@ class FakeServer:
             return httpx.Response(204)
         if isinstance(body, AsyncIterator):
             return httpx.Response(200, content=body)
-        return httpx.Response(200, stream=httpx.ByteStream(_encode(body)), headers={"content-type": MSGPACK})
+        packed = compressed(_encode(body), Coding.ZSTD)
+        headers = {"content-type": MSGPACK, "content-encoding": Coding.ZSTD}
+        return httpx.Response(200, stream=httpx.ByteStream(packed), headers=headers)
 
     def _problem(self, problem: Problem) -> httpx.Response:
         content = {

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from client_sdk.simulation.server import Server
+from sync.compression import decompressed
 
 _TIMEOUT_S = 30.0
 _MOST_REQUESTS = 2_000
+_LARGEST_BODY = 2**24
 _LOSE_REQUEST, _LOSE_ANSWER, _DOUBLE = 0.04, 0.12, 0.18
 
 
@@ -41,7 +43,7 @@ class Link(httpx.AsyncBaseTransport):
         self._requests += 1
         if self._requests > _MOST_REQUESTS:
             raise RuntimeError(f"{self._requests} requests: this never ends")
-        await request.aread()
+        request = _unpacked(request, await request.aread())
         path = request.url.path
         await self._travel(path)
         fate = 1.0 if self.calm else self._rng.random()
@@ -84,3 +86,9 @@ class Link(httpx.AsyncBaseTransport):
         self._say(why)
         await asyncio.sleep(_TIMEOUT_S)
         raise httpx.ReadTimeout(why)
+
+
+def _unpacked(request: httpx.Request, body: bytes) -> httpx.Request:
+    """The request as the server reads it, once its body is unpacked."""
+    plain = decompressed(body, request.headers.get("content-encoding", ""), _LARGEST_BODY)
+    return httpx.Request(request.method, request.url, headers=request.headers, content=plain)

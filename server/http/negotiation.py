@@ -1,12 +1,15 @@
-"""Bodies in JSON or MessagePack, both ways. Decoding is our own: Litestar's typed bodies cost half the throughput."""
+"""Bodies in JSON or MessagePack, plain or compressed, both ways. Decoding is our own: Litestar's typed bodies cost
+half the throughput."""
 
 import enum
+import math
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import InternalServerException
 
+from sync.compression import WORTH_BYTES, Coding, compressed, decompressed
 from sync.errors import SyncError
 
 T = TypeVar("T")
@@ -35,13 +38,15 @@ class Body(Generic[T]):
         self._from_msgpack = msgspec.msgpack.Decoder(type_)
 
     async def read(self, request: AnyRequest) -> T:
-        """The body. Raises SyncError `media_type_unsupported` or `body_malformed`."""
+        """The body. Raises SyncError `media_type_unsupported`, `body_malformed` or `body_too_large`."""
         wire = body_wire(request)
+        most = request.route_handler.resolve_request_max_body_size()
         try:
             body = await request.body()
         except InternalServerException as error:
             # Litestar says so when the client hangs up: everyday life on mobile networks, not our failure.
             raise SyncError("body_malformed", "the body broke off") from error
+        body = decompressed(body, request.headers.get("content-encoding", ""), most or math.inf)
         try:
             return self._from_json.decode(body) if wire is Wire.JSON else self._from_msgpack.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:
@@ -67,8 +72,34 @@ def answer_wire(request: AnyRequest) -> Wire:
     return _TYPES.get(request.headers.get("content-type", "").partition(";")[0].strip().lower(), Wire.JSON)
 
 
+def answer_coding(request: AnyRequest) -> Coding | None:
+    """The coding to answer in: of those in Accept-Encoding the one preferred, zstd among equals; None for none."""
+    best: tuple[float, Coding] | None = None
+    offered = dict(_weighted(part) for part in request.headers.get("accept-encoding", "").split(","))
+    for coding in Coding:
+        weight = offered.get(coding, 0.0)
+        if weight > 0 and (best is None or weight > best[0]):
+            best = weight, coding
+    return best[1] if best else None
+
+
 def answer(request: AnyRequest, value: Any, status: int = 200) -> Response[bytes]:
-    """`value` in the encoding the client reads."""
+    """`value` in the encoding and coding the client reads."""
     wire = answer_wire(request)
-    encode = _json if wire is Wire.JSON else _msgpack
-    return Response(encode(value), status_code=status, media_type=wire.value)
+    body = (_json if wire is Wire.JSON else _msgpack)(value)
+    headers = {"Vary": "Accept, Accept-Encoding"}
+    coding = answer_coding(request)
+    if coding is not None and len(body) >= WORTH_BYTES:
+        body = compressed(body, coding)
+        headers["Content-Encoding"] = coding.value
+    return Response(body, status_code=status, media_type=wire.value, headers=headers)
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    """One offer of Accept-Encoding and its weight, 0 where that cannot be read."""
+    name, _, parameter = part.partition(";")
+    try:
+        weight = float(parameter.strip().removeprefix("q=") or 1)
+    except ValueError:
+        weight = 0.0
+    return name.strip().lower(), weight

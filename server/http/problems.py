@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from field_schemas.codes import CODES
 from server.http.messages import Problem
 from sync.clock import Milliseconds
+from sync.compression import Coding
 from sync.errors import ChangeUnknown, SequenceError, SyncError
 
 PROBLEM_JSON = "application/problem+json"
@@ -120,6 +121,8 @@ def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
 def _headers(status: int) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": 'DPoP algs="EdDSA"'}
+    if status == 415:
+        return {"Accept-Encoding": ", ".join(Coding)}
     if status == 503:
         return {"Retry-After": _RETRY_AFTER_S}
     return {}

@@ -56,6 +56,7 @@ class Exchange:
         self._verdicts: Counter[Outcome] = Counter()
         self._pulled = 0
         self._forgotten = 0
+        self._along: PullResponse | None = None
 
     async def run(self, monotonic_ms: Milliseconds, *, verify: bool = False) -> SyncReport:
         """Push everything, pull to the end, and verify, when it is due or asked for.
@@ -66,6 +67,7 @@ class Exchange:
         before = msgspec.structs.replace(self._connection.traffic)
         unknown: Unknown | None = None
         for _ in range(_RESTARTS):
+            self._along = None
             try:
                 await self._reconcile()
                 await self._push_all()
@@ -150,17 +152,24 @@ class Exchange:
         total = await self._store.run(_pending_count)
         while batch := await self._store.run(_next_batch, self._limit):
             try:
-                response = await self._connection.push(PushRequest(batch))
+                response = await self._connection.push(await self._request(batch))
             except Rejected as error:
                 await self._adapt(error, batch)
                 continue
             await self._settle(response)
             self._tell(Progress("push", self._verdicts.total(), max(total, self._verdicts.total())))
 
+    async def _request(self, batch: list[Change]) -> PushRequest:
+        """The push of `batch`, which brings the first page along where nothing is left to push after it."""
+        last = await self._store.run(_pending_count) == len(batch)
+        return PushRequest(batch, await self._next_page() if last else None)
+
     async def _settle(self, response: PushResponse) -> None:
+        self._along = response.page
         known = (await self._store.run(_progressed)).epoch
         self._verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
+            self._along = None
             await self._store.run(exchanging.start_over, None)
             await self._reconcile()
 
@@ -203,10 +212,17 @@ class Exchange:
         if account is not None and authority_tag(account.grants, page.server_ms) != page.authority:
             await self._sessions.take_grants(await self._connection.me())
 
+    async def _next_page(self) -> PullRequest:
+        progressed = await self._store.run(_progressed)
+        return PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types)
+
     async def _page(self) -> PullResponse:
+        if self._along is not None:
+            page, self._along = self._along, None
+            return page
         progressed = await self._store.run(_progressed)
         try:
-            return await self._connection.pull(PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types))
+            return await self._connection.pull(await self._next_page())
         except Rejected as error:
             if progressed.cursor is None or error.code not in _CURSOR_OF_NO_USE:
                 raise

@@ -32,7 +32,7 @@ from server.http.routes.live import live_routes
 from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
-from server.http.routes.sync import pull_routes, push_routes
+from server.http.routes.sync import Reading, pull_routes, push_routes
 from server.http.turnstile import Turnstile
 from server.jobs import daily_jobs
 from server.keys import load_or_make_key
@@ -82,6 +82,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
     signer = ReceiptSigner(key)
     devices = Devices(database, clock)
     gate = Gate(tokens, sessions, clock)
+    reading = Reading(database.store, registry, devices, settings.min_protocol, clock)
 
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock))
 
@@ -107,8 +108,8 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
 
     handlers: list[HTTPRouteHandler] = [
         *session_routes(gate, sessions, database.store, tokens.life_s, signer.public_key, clock),
-        *push_routes(gate, queue, settings.max_batch),
-        *pull_routes(gate, database.store, registry, devices, settings.min_protocol, clock),
+        *push_routes(gate, queue, settings.max_batch, reading),
+        *pull_routes(gate, reading),
         *record_routes(gate, database.store, registry, clock),
         *live_routes(gate, hub, clock),
         *receipt_routes(gate, database.store, signer, clock),

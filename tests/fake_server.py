@@ -5,6 +5,7 @@ Maintained code, no mock: only accounts are simplified. Faults are asked for thr
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import uuid
@@ -237,8 +238,11 @@ class FakeServer:
                 self._active(request, key)
                 return self._line()
             case ("POST", "/v1/push"):
-                changes = msgspec.msgpack.decode(request.content, type=PushRequest).changes
-                return await self._submit(self._actor(request, key), changes)
+                asked = msgspec.msgpack.decode(request.content, type=PushRequest)
+                actor = self._actor(request, key)
+                answer = await self._submit(actor, asked.changes)
+                page = await self._page_along(actor, asked.pull)
+                return msgspec.structs.replace(answer, page=page)
             case ("POST", "/v1/receipts"):
                 return await self._receipt(self._actor(request, key), request.content)
         return await self._read(request, self._active(request, key))
@@ -279,6 +283,14 @@ class FakeServer:
             raise Problem(426, "client_too_old")
         async with self.store.reading() as tx:
             return await pull(tx, self.registry, actor, asked, self.time.ms)
+
+    async def _page_along(self, actor: Actor, asked: PullRequest | None) -> PullResponse | None:
+        if asked is None or actor.revoked or asked.protocol < self.min_protocol:
+            return None
+        async with self.store.reading() as tx:
+            with contextlib.suppress(SyncError):
+                return await pull(tx, self.registry, actor, asked, self.time.ms)
+        return None
 
     def _proven(self, request: httpx.Request) -> str:
         """The public key of a valid proof."""

@@ -193,7 +193,7 @@ class Server:
             case "/v1/push":
                 return await self._push(self._session(request), request.content)
             case "/v1/pull":
-                return await self._pull(self._active(request), request.content)
+                return await self._pull(self._active(request), _decode(request.content, type=PullRequest))
             case "/v1/digests":
                 return await self._digest(self._active(request), _decode(request.content, type=DigestRequest))
             case "/v1/records/fetch":
@@ -248,14 +248,21 @@ class Server:
         return SessionResponse(user, user, access, TOKEN_MS // 1000, refresh, self._grants(user), now, key)
 
     async def _push(self, session: Session, content: bytes) -> PushResponse:
-        changes = _decode(content, type=PushRequest).changes
+        asked = _decode(content, type=PushRequest)
         now = self._world.now_ms()
         revoked = self._world.accounts.is_revoked(session.device, now)
         actor = Actor(session.user, session.device, self._grants(session.user), revoked=revoked)
-        return await self._pushes.submit(Submission(actor, changes, now))
+        response = await self._pushes.submit(Submission(actor, asked.changes, now))
+        page = await self._page_along(session, asked.pull) if asked.pull and not revoked else None
+        return msgspec.structs.replace(response, page=page)
 
-    async def _pull(self, session: Session, content: bytes) -> PullResponse:
-        asked = _decode(content, type=PullRequest)
+    async def _page_along(self, session: Session, asked: PullRequest) -> PullResponse | None:
+        try:
+            return await self._pull(session, asked)
+        except SyncError:
+            return None
+
+    async def _pull(self, session: Session, asked: PullRequest) -> PullResponse:
         # Small pages, so that much happens between two of them.
         asked = msgspec.structs.replace(asked, limit=min(asked.limit, self._rng.choice((2, 5, 20, 500))))
         grants, now = self._grants(session.user), self._world.now_ms()

@@ -1,6 +1,8 @@
 """The API description (OpenAPI 3.1), built from the operations described beside the handlers."""
 
 import functools
+import operator
+import types
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -150,6 +152,8 @@ def _documented_hint(hint: Any) -> Any:
     if get_origin(hint) is list:
         (inner,) = get_args(hint)
         return list[_documented_hint(inner)]  # type: ignore[misc]
+    if get_origin(hint) is types.UnionType:
+        return functools.reduce(operator.or_, map(_documented_hint, get_args(hint)))
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return documented(hint)
     return hint

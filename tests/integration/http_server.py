@@ -56,9 +56,8 @@ class HttpServer:
     def __init__(self, folder: Path, database_url: str, **changed: Any) -> None:
         self.now_ms = NOW
         self._inspector: str | None = None
-        self.settings = Settings(
-            data_dir=str(folder), database_url=database_url, max_body_bytes=MAX_BODY, max_batch=MAX_BATCH, **changed
-        )
+        chosen = {"max_body_bytes": MAX_BODY, "max_batch": MAX_BATCH} | changed
+        self.settings = Settings(data_dir=str(folder), database_url=database_url, **chosen)
         app = create_app(self.settings, clock=lambda: self.now_ms)
         config = uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="on")
         self._server = uvicorn.Server(config)

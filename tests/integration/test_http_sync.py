@@ -333,3 +333,19 @@ def test_a_client_that_hangs_up(server: HttpServer, phone: Phone, capsys: pytest
             pass
     assert phone.pull()["more"] is False
     assert "unexpected" not in capsys.readouterr().out
+
+
+def test_a_page_comes_along_with_a_push(server: HttpServer, phone: Phone) -> None:
+    """A push that asks for a page gets what a pull after it would bring, its own changes included."""
+    change = phone.change()
+    answer = phone.ask("/v1/push", {"changes": [change], "pull": {"limit": 1000}})
+    assert change["record"] in [record["id"] for record in answer["page"]["records"]]
+    assert answer["page"]["records"] == phone.pull()["records"]
+
+
+def test_work_is_taken_where_no_page_can_come(phone: Phone) -> None:
+    """A cursor of no use does not touch the changes; a pull tells what is wrong with it."""
+    answer = phone.ask("/v1/push", {"changes": [phone.change()], "pull": {"cursor": "nonsense"}})
+    assert [verdict["outcome"] for verdict in answer["verdicts"]] == ["applied"]
+    assert "page" not in answer
+    assert problem(phone.call("POST", "/v1/pull", {"cursor": "nonsense"})) == (400, "cursor_invalid")

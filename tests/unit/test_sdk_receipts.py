@@ -61,7 +61,7 @@ async def test_a_lost_receipt_is_asked_for_again(tmp_path: Path, server: FakeSer
     """A receipt that got lost on its way comes with the next sync, although that one sends nothing."""
     async with phone(tmp_path, server, "li") as li:
         await li.create(finding())
-        server.after.extend([None, None, lost])
+        server.after.extend([None, lost])
         with pytest.raises(Offline):
             await li.sync()
         assert li.last_receipt is None
@@ -123,7 +123,7 @@ async def test_a_receipt_for_something_else_is_not_shown(tmp_path: Path, server:
     async with phone(tmp_path, server, "li") as li:
         await li.create(finding())
         # Once may be an accident (a server that was just restored): the device asks again.
-        server.after.extend([None, None, falsified(server, **{claim: wrong[claim]})] * 2)
+        server.after.extend([None, falsified(server, **{claim: wrong[claim]})] * 2)
         with pytest.raises(ReceiptInvalid):
             await li.sync()
         assert li.last_receipt is None
@@ -185,7 +185,7 @@ async def test_after_a_restore_receipts_begin_anew(tmp_path: Path, server: FakeS
 async def test_outdated_verdicts_are_asked_for_again(tmp_path: Path, server: FakeServer) -> None:
     """Where the server judged a change otherwise than is known here, the device learns the verdict that stands."""
     async with phone(tmp_path, server, "li") as li:
-        server.after.extend([None, None, lost])
+        server.after.extend([None, lost])
         await li.create(finding())
         with pytest.raises(Offline):
             await li.sync()

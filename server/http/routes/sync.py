@@ -1,5 +1,6 @@
 """Push and pull."""
 
+import msgspec
 import structlog
 from litestar import Response, post
 from litestar.background_tasks import BackgroundTask
@@ -59,42 +60,74 @@ _PULL = Operation(
 )
 
 
-def push_routes(gate: Gate, queue: PushQueue, max_batch: int) -> list[HTTPRouteHandler]:
+class Reading:
+    """Pulls for devices, and notes what each held when it asked; clients older than `min_protocol` get nothing."""
+
+    def __init__(
+        self, store: Store, registry: Registry, devices: Devices, min_protocol: int, now_ms: Milliseconds
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._devices = devices
+        self._min_protocol = min_protocol
+        self._now_ms = now_ms
+
+    async def page(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse:
+        """The page in the encoding of the answer. Raises SyncError `client_too_old`, and as `pull`."""
+        if wanted.protocol < self._min_protocol:
+            detail = f"protocol {wanted.protocol}; at least {self._min_protocol} is needed"
+            raise SyncError("client_too_old", detail)
+        async with self._store.reading() as tx:
+            page = await pull(tx, self._registry, who.actor, wanted, self._now_ms())
+        return page_for_json(page) if answer_wire(request) is Wire.JSON else page
+
+    async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:
+        """The page, or None where there is none to give: the work was taken, and a pull will tell the reason."""
+        try:
+            return None if who.revoked else await self.page(request, who, wanted)
+        except SyncError:
+            return None
+
+    def noting(self, response: Response[bytes], who: Identity, wanted: PullRequest) -> Response[bytes]:
+        """`response`, after which it is noted what the device held, if that is due."""
+        if noting_due(who.seen_ms, self._now_ms()):
+            response.background = BackgroundTask(_note_read, self._devices, who, wanted.cursor)
+        return response
+
+
+def push_routes(gate: Gate, queue: PushQueue, max_batch: int, reading: Reading) -> list[HTTPRouteHandler]:
     """The routes by which devices hand in their work; revoked ones too."""
     push_body = Body(PushRequest)
 
     @post("/v1/push", status_code=200, opt=described(_PUSH))
     async def push_changes(request: AnyRequest) -> Response[bytes]:
         who = await gate.identify(request, revoked_too=True)
-        changes = (await push_body.read(request)).changes
+        wanted = await push_body.read(request)
+        changes = wanted.changes
         if len(changes) > max_batch:
             raise SyncError("batch_too_large", f"{len(changes)} changes; at most {max_batch} are taken")
         as_json = body_wire(request) is Wire.JSON
         if as_json:
             changes = changes_from_json(changes)
-        return answer(request, await queue.submit(who.actor, changes, as_json=as_json))
+        pushed = await queue.submit(who.actor, changes, as_json=as_json)
+        if wanted.pull is None:
+            return answer(request, pushed)
+        page = await reading.page_along(request, who, wanted.pull)
+        response = answer(request, msgspec.structs.replace(pushed, page=page))
+        return response if page is None else reading.noting(response, who, wanted.pull)
 
     return [push_changes]
 
 
-def pull_routes(
-    gate: Gate, store: Store, registry: Registry, devices: Devices, min_protocol: int, now_ms: Milliseconds
-) -> list[HTTPRouteHandler]:
-    """The routes by which devices receive what changed; clients older than `min_protocol` do not."""
+def pull_routes(gate: Gate, reading: Reading) -> list[HTTPRouteHandler]:
+    """The routes by which devices receive what changed."""
     pull_body = Body(PullRequest)
 
     @post("/v1/pull", status_code=200, opt=described(_PULL))
     async def pull_page(request: AnyRequest) -> Response[bytes]:
         who = await gate.identify(request)
         wanted = await pull_body.read(request)
-        if wanted.protocol < min_protocol:
-            raise SyncError("client_too_old", f"protocol {wanted.protocol}; at least {min_protocol} is needed")
-        async with store.reading() as tx:
-            page = await pull(tx, registry, who.actor, wanted, now_ms())
-        response = answer(request, page_for_json(page) if answer_wire(request) is Wire.JSON else page)
-        if noting_due(who.seen_ms, now_ms()):
-            response.background = BackgroundTask(_note_read, devices, who, wanted.cursor)
-        return response
+        return reading.noting(answer(request, await reading.page(request, who, wanted)), who, wanted)
 
     return [pull_page]
 

@@ -94,7 +94,8 @@ class Device(AttendingDevice):
         await self._parts.sessions.end()
 
     async def sync(self, progress: OnProgress | None = None) -> SyncReport:
-        """Send what waits, fetch what is new, get a receipt for what was sent; once a day, verify all copies.
+        """Send what waits, fetch what is new; once an hour get a receipt for what was sent, once a day verify all
+        copies.
 
         Raises Offline, SignInNeeded, Rejected, TooOld, ReceiptInvalid; nothing is lost then. Raises Wiped where the
         device was revoked: then everything was sent, and nothing is left in the store.
@@ -109,8 +110,10 @@ class Device(AttendingDevice):
         return report.verified
 
     async def receipt(self) -> Receipt:
-        """The server's signed word that it holds all changes this device has sent. Raises ReceiptInvalid, Offline,
-        SignInNeeded, Rejected."""
+        """The server's signed word that it holds all changes this device has sent: what to show at the end of a shift.
+
+        Raises ReceiptInvalid, Offline, SignInNeeded, Rejected.
+        """
         async with self._syncing:
             return await self._exchange(None).receipt()
 

@@ -110,7 +110,7 @@ class Exchange:
             raise
 
     async def _have_receipted(self) -> None:
-        if await self._receipts.due():
+        if await self._receipts.due(self._clock.now_ms()):
             await self._receipts.ask()
 
     async def _verify(self, *, asked: bool) -> VerifyReport | None:

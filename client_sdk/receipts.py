@@ -20,6 +20,8 @@ from sync.receipts import CHAIN_START, Receipt, chained
 
 ISSUER = "gridwalk"
 _PAGE = 5_000
+_INTERVAL_MS = 3_600_000
+"""Syncs by themselves ask no more often: each receipt is a request. Whoever wants to see one asks for it."""
 _PERHAPS_OUTDATED = ("chain", "epoch")
 """What differs when the server was restored a moment ago, or this store was set back to an old copy."""
 
@@ -38,11 +40,15 @@ class Receipts:
         self._sessions = sessions
         self._doubted = False
 
-    async def due(self) -> bool:
-        """Whether there are verdicts no receipt speaks of, and a server that gives receipts."""
+    async def due(self, now_ms: int) -> bool:
+        """Whether there are verdicts no receipt speaks of, none came in the last hour, and the server gives them."""
         account = self._sessions.account
-        signs = account is not None and account.server_key != ""
-        return signs and bool((await self._store.run(receipts.claim, 1)).changes)
+        if account is None or not account.server_key:
+            return False
+        claim = await self._store.run(receipts.claim, 1)
+        issued_ms = claim.previous.receipt.issued_ms if claim.previous else None
+        recent = issued_ms is not None and issued_ms <= now_ms < issued_ms + _INTERVAL_MS
+        return bool(claim.changes) and not recent
 
     async def ask(self) -> Receipt:
         """A receipt for all own changes that have a verdict. Raises ReceiptInvalid, Unknown, and as `Connection`."""

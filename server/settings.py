@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = []
     access_token_minutes: Annotated[
         int, Meta(ge=1, le=1440), Label("访问令牌有效期（分钟）", "Life of an access token, minutes")
-    ] = 15
+    ] = 60
     refresh_token_days: Annotated[
         int, Meta(ge=1, le=365), Label("刷新令牌有效期（天）", "Life of a refresh token, days")
     ] = 30

@@ -18,6 +18,8 @@ from sync.messages import ReceiptRequest
 from tests.fake_server import FakeServer, Fault, lost
 from tests.phones import city, finding, opened, phone
 
+HOUR_MS = 3_600_000
+
 
 @pytest.fixture
 def server() -> FakeServer:
@@ -25,10 +27,12 @@ def server() -> FakeServer:
 
 
 async def test_a_sync_that_sent_brings_a_receipt(tmp_path: Path, server: FakeServer) -> None:
-    """After each sync that sent something, the last receipt covers all changes; it survives reopening."""
+    """After a sync that sent something, an hour after the last, the receipt covers all changes; it survives
+    reopening."""
     async with phone(tmp_path, server, "li") as li:
         assert li.last_receipt is None
         for held in (2, 4):
+            server.time.ms += HOUR_MS
             await li.create(finding())
             await li.create(finding())
             await li.sync()
@@ -39,9 +43,23 @@ async def test_a_sync_that_sent_brings_a_receipt(tmp_path: Path, server: FakeSer
         assert li.last_receipt == kept
     async with opened(tmp_path / "li.db", server) as li:
         assert li.last_receipt == kept
+        server.time.ms += HOUR_MS
         await li.sync()
         assert li.last_receipt is not None
         assert li.last_receipt.held == 5
+
+
+async def test_syncs_within_the_hour_ask_for_no_other(tmp_path: Path, server: FakeServer) -> None:
+    """Within an hour of a receipt a sync is one request; the user gets one of now by asking."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding())
+        await li.sync()
+        server.time.ms += HOUR_MS // 2
+        await li.create(finding())
+        await li.sync()
+        assert li.last_receipt is not None
+        assert li.last_receipt.held == 1
+        assert (await li.receipt()).held == 2
 
 
 async def test_a_sync_that_sent_nothing_asks_for_none(tmp_path: Path, server: FakeServer) -> None:

@@ -110,7 +110,7 @@ class Device(AttendingDevice):
         return report.verified
 
     async def receipt(self) -> Receipt:
-        """The server's signed word that it holds all changes this device has sent: what to show at the end of a shift.
+        """The server's signed word that it holds all changes this device has sent: to be shown when a shift ends.
 
         Raises ReceiptInvalid, Offline, SignInNeeded, Rejected.
         """

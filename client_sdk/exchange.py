@@ -16,7 +16,17 @@ from client_sdk.verification import TooDifferent, Verification
 from field_schemas.registry import Registry
 from sync.authority import authority_tag
 from sync.clock import DAY_MS, HybridClock, Milliseconds, TrustedClock
-from sync.messages import MAX_PAGE, Change, Outcome, PullRequest, PullResponse, PushRequest, PushResponse
+from sync.messages import (
+    MAX_FETCH,
+    MAX_PAGE,
+    Change,
+    FetchRequest,
+    Outcome,
+    PullRequest,
+    PullResponse,
+    PushRequest,
+    PushResponse,
+)
 from sync.receipts import Receipt
 
 _RENUMBERINGS = 3
@@ -193,7 +203,7 @@ class Exchange:
     async def _pull_all(self) -> None:
         more = True
         while more:
-            page = await self._page()
+            page = await self._completed(await self._page())
             before = await self._store.run(_progressed)
             if before.epoch not in (None, page.epoch):
                 await self._store.run(exchanging.start_over, None)
@@ -206,6 +216,20 @@ class Exchange:
             self._tell(Progress("pull", self._pulled))
             more = page.more
 
+    async def _completed(self, page: PullResponse) -> PullResponse:
+        """The page with those records whole whose deltas do not fit what is here."""
+        lacking = await self._store.run(exchanging.lacking, page.records)
+        if not lacking:
+            return page
+        records = [wire for wire in page.records if wire.id not in set(lacking)]
+        forget = list(page.forget)
+        for start in range(0, len(lacking), MAX_FETCH):
+            request = FetchRequest(lacking[start : start + MAX_FETCH], self.types)
+            fetched = await self._connection.fetch(request)
+            records += fetched.records
+            forget += fetched.forget
+        return msgspec.structs.replace(page, records=records, forget=forget)
+
     async def _know_grants(self, page: PullResponse) -> None:
         """Fetch the user's grants when the server goes by others than this device knows."""
         account = self._sessions.account
@@ -214,7 +238,7 @@ class Exchange:
 
     async def _next_page(self) -> PullRequest:
         progressed = await self._store.run(_progressed)
-        return PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types)
+        return PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types, deltas=True)
 
     async def _page(self) -> PullResponse:
         if self._along is not None:

@@ -19,11 +19,16 @@ _LARGEST = 2**63 - 1
 
 
 class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
-    """How far one view is read, by which roles, and how far it had been read when roles last changed."""
+    """How far one view is read, by which roles, and how far it had been read when roles last changed.
+
+    `complete` is the largest version the view showed when it was last read to its end by these roles (0: never):
+    what the device may be taken to hold.
+    """
 
     position: FeedPosition
     roles: str
     before: FeedPosition = FeedPosition()
+    complete: int = 0
 
     @property
     def reached(self) -> FeedPosition:

@@ -24,7 +24,7 @@ class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
     """Who wrote a field last: the record's version then, the stamp, the device.
 
     `parts` is what a policy must know beyond that: for `set` the [element, version, device] of each element, for
-    `append` the [stamp, device] of each entry.
+    `append` the [stamp, device, version] of each entry.
     """
 
     version: int
@@ -174,8 +174,8 @@ def _set(_field: Field, _name: str, _old: Any, mark: Mark | None, operand: Any, 
 def _append(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
     parts = mark.parts if mark else []
     rows = list(zip(parts, old or [], strict=True))
-    rows += [([write.stamp, write.device], entry) for entry in operand]
-    rows.sort(key=lambda row: row[0])
+    rows += [([write.stamp, write.device, write.version], entry) for entry in operand]
+    rows.sort(key=lambda row: row[0][:2])
     entries = [entry for _, entry in rows]
     return FieldMerge(entries, write.mark([part for part, _ in rows]), combined=write.concurrent_with(mark))
 

@@ -77,16 +77,22 @@ class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for what changed since `cursor` (None: everything); at most `limit` records a page.
 
     `types` are the record types the reader knows, each with the version it knows (None: all as they are now).
+    `deltas`: of records that the reader holds by its cursor, what changed is enough.
     """
 
     cursor: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 2_000
     protocol: Sequence = PROTOCOL
     types: dict[str, Sequence] | None = None
+    deltas: bool = False
 
 
 class WireRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A record as its reader may see it; `fields` is an object of field name to value."""
+    """A record as its reader may see it; `fields` is an object of field name to value.
+
+    With `since` it is a delta (sync.delta): `fields` are those that a copy of version `since` or a later one may
+    lack; of the fields in `kept`, a copy's first so many entries stay, and `fields` has those that follow.
+    """
 
     id: uuid.UUID
     type: str
@@ -94,6 +100,8 @@ class WireRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     fields: msgspec.Raw = msgspec.Raw(b"\x80")
     owner: str | None = None
     deleted: bool = False
+    since: int = 0
+    kept: dict[str, int] = {}
 
 
 class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,7 +32,7 @@ async def pull(
     """
     cursor = await _cursor(tx, request.cursor)
     sight = Sight(registry, reader, now_ms, request.types)
-    page = _Page(tx, registry, sight, request.limit, await tx.horizon())
+    page = _Page(tx, registry, sight, request.limit, await tx.horizon(), request.deltas)
     types = () if request.types is None else (f"{name} {version}" for name, version in request.types.items())
     types_tag = tag_of(types)
     # What the device holds may lie in a view that is new to it: of a wider one that it has lost.
@@ -42,7 +42,9 @@ async def pull(
     for view in await views_of(tx, sight.grants):
         tag = tag_of(_grants_within(sight.grants, view))
         start = cursor.views.get(view, never_read).resumed(tag + types_tag)
-        views[view] = msgspec.structs.replace(start, position=await page.read(view, start))
+        position = await page.read(view, start)
+        complete = page.complete.get(view, start.complete)
+        views[view] = msgspec.structs.replace(start, position=position, complete=complete)
     return PullResponse(
         epoch=cursor.epoch,
         server_ms=now_ms,
@@ -97,7 +99,7 @@ class _Page:
     """One page being filled from view after view."""
 
     def __init__(
-        self, tx: ReadTransaction, registry: Registry, sight: Sight, limit: int, horizon: FeedPosition
+        self, tx: ReadTransaction, registry: Registry, sight: Sight, limit: int, horizon: FeedPosition, deltas: bool
     ) -> None:
         self.tx = tx
         self.registry = registry
@@ -106,7 +108,9 @@ class _Page:
         self.horizon = horizon
         self.records: dict[uuid.UUID, WireRecord] = {}
         self.forget: set[uuid.UUID] = set()
+        self.complete: dict[str, int] = {}
         self.more = False
+        self._deltas = deltas
 
     async def read(self, view: str, start: ViewCursor) -> FeedPosition:
         """Add what fits from `view`; the position reached.
@@ -122,16 +126,24 @@ class _Page:
             return after
         entries = await self.tx.feed(feed_key(view), after, room)
         stored = await self.tx.records({entry.record for entry in entries})
+        held = start.complete if self._deltas else 0
         for entry in entries:
             record = stored[entry.record]
-            if (shown := self.sight.show(record)) is not None:
-                self.records[record.id] = shown
+            if (shown := self.sight.show(record, held)) is not None:
+                self._add(shown)
             elif entry.gone or lost_roles or self._may_have_moved(record):
                 self.forget.add(record.id)
         if len(entries) < room:
+            self.complete[view] = max([start.complete, *(entry.position.version for entry in entries)])
             return max(after, self.horizon)
         self.more = True
         return entries[-1].position
+
+    def _add(self, shown: WireRecord) -> None:
+        """Put a record on the page. One that another view has sent whole stays whole."""
+        known = self.records.get(shown.id)
+        if known is None or known.since:
+            self.records[shown.id] = shown
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

@@ -9,6 +9,7 @@ from field_schemas.access import Grant, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import Actor
+from sync.delta import delta
 from sync.messages import WireRecord
 from sync.storage import StoredRecord
 
@@ -71,13 +72,18 @@ class Sight:
         known = spec.version if self._types is None else self._types[name]
         return Lens(spec, spec.readable_fields(roles), known if known < spec.version else None)
 
-    def show(self, record: StoredRecord) -> WireRecord | None:
-        """The record as the reader may see it; None where that is not at all."""
+    def show(self, record: StoredRecord, held: int = 0) -> WireRecord | None:
+        """The record as the reader may see it; None where that is not at all.
+
+        A delta may do where the reader is likely to have what was written up to version `held`.
+        """
         lens = self.lens(record.type, record.scopes)
         if lens is None:
             return None
         if record.deleted:
             return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
+        if held and lens.older is None and (changed := delta(lens.spec, record, held)) is not None:
+            return changed
         return WireRecord(
             record.id, record.type, record.version, msgspec.Raw(lens.shown(record.fields)), record.owner
         )

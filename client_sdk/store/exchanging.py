@@ -11,6 +11,7 @@ from client_sdk.store.refreshing import overlaid, refresh
 from client_sdk.store.thread import Tables
 from field_schemas.scopes import covers
 from sync.clock import Anchor
+from sync.delta import applied, fits
 from sync.messages import FetchResponse, Outcome, PullResponse, PushResponse, WireRecord
 
 
@@ -81,6 +82,12 @@ def take_newer(tables: Tables, record: WireRecord) -> None:
         _store(tables, [record])
 
 
+def lacking(tables: Tables, records: Iterable[WireRecord]) -> list[uuid.UUID]:
+    """Those of the records that come as deltas of what is not here; they are to be fetched whole."""
+    deltas = (wire for wire in records if wire.since and wire.type in tables.registry)
+    return [wire.id for wire in deltas if _base(tables, wire) is None]
+
+
 def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: int) -> Pulled:
     """Store a page of the pull that `meta.progressed` describes, and how far it leads."""
     before = tables.meta.progressed
@@ -128,12 +135,28 @@ def _store(tables: Tables, records: Iterable[WireRecord]) -> None:
 
 def _row(tables: Tables, wire: WireRecord, current: int, live: set[bytes]) -> RecordRow | None:
     record = wire.id.bytes
-    fields = bytes(wire.fields)
+    fields = _whole(tables, wire) if wire.since else bytes(wire.fields)
     row = RecordRow(record, wire.type, wire.version, wire.owner, current, False, False, fields, None)
     if record not in live:
         return row
     tables.outbox.retire(record, wire.version)
     return overlaid(tables, row, tables.outbox.live(record))
+
+
+def _base(tables: Tables, wire: WireRecord) -> bytes | None:
+    """The server's fields that the delta fits, None where they are not here."""
+    row = tables.records.get(wire.id)
+    if row is None or row.gone or row.round != tables.meta.progressed.round:
+        return None
+    held = row.server_fields
+    return held if held is not None and fits(held, row.version, wire) else None
+
+
+def _whole(tables: Tables, wire: WireRecord) -> bytes:
+    held = _base(tables, wire)
+    if held is None:
+        raise RuntimeError("a delta of what is not here was not replaced by the record")
+    return applied(held, wire)
 
 
 def _finish(tables: Tables, current: int) -> None:

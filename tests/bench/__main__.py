@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 
-from tests.bench import live, local_writes, many_devices, media_checks, push_pull
+from tests.bench import device_store, live, local_writes, many_devices, media_checks, patrol_day, push_pull
 from tests.bench.figures import report
 from tests.bench.running import BOTH, Benchmark, run
 
@@ -14,6 +14,8 @@ BENCHMARKS = {
     "live": Benchmark("from a push to the pull of 200 listening devices", live.measure, BOTH),
     "many-devices": Benchmark("15,000 devices that come online within two minutes", many_devices.measure, BOTH),
     "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
+    "device-store": Benchmark("a device's store of 500,000 records", lambda place: device_store.measure(place.folder)),
+    "patrol-day": Benchmark("a day's patrol on the wire", lambda place: patrol_day.measure(place.folder)),
     "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
 }
 

@@ -1,6 +1,7 @@
 """What a day's patrol costs on the wire: eight hours, 5,000 track points, 60 findings, without media."""
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from client_sdk import Device, TrackRecorder
 from client_sdk.clocks import Clocks
@@ -182,6 +184,7 @@ async def _never(seconds: float) -> None:
 
 async def measure(folder: Path) -> list[Figure]:
     """Bytes and requests of the day, and of small changes within a batch and alone."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     async with begun(folder) as day:
         await day.patrol()
         spent = day.spent

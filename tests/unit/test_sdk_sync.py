@@ -1,6 +1,8 @@
 """The device and the server: what is sent, what comes back, what the user sees in between."""
 
+import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -343,3 +345,23 @@ async def test_a_batch_is_stored_wholly_or_not_at_all(tmp_path: Path, server: Fa
             batch.update(made, priority="urgent")
         (found,) = await li.find(Finding)
         assert (found.id, found.priority) == (made.id, "urgent")
+
+
+async def test_a_delta_of_what_is_not_here_is_fetched_whole(tmp_path: Path, server: FakeServer) -> None:
+    """A device whose copy was lost notices that a delta does not fit, and fetches the record."""
+    async with phone(tmp_path, server, "chen") as chen:
+        made = [await chen.create(component()) for _ in range(2)]
+        await chen.sync()
+        async with phone(tmp_path, server, "li") as li:
+            await li.sync()
+        with closing(sqlite3.connect(tmp_path / "li.db")) as db, db:
+            db.execute("DELETE FROM records WHERE id = ?", (made[0].id.bytes,))
+        for one in await chen.find(Component):
+            await chen.update(one, remark="复查")
+        await chen.sync()
+        async with opened(tmp_path / "li.db", server) as li:
+            before = len(server.requests)
+            await li.sync()
+            assert server.requests[before:].count("POST /v1/records/fetch") == 1
+            assert await li.find(Component) == await chen.find(Component)
+            assert [one.remark for one in await li.find(Component)] == ["复查", "复查"]

@@ -106,12 +106,14 @@ class RecordType(Generic[R]):
         self.title = title
         hints = typing.get_type_hints(cls, include_extras=True)
         self.fields: dict[str, Field] = {}
+        self._declared: list[msgspec.structs.FieldInfo] = []
         self.required: frozenset[str] = frozenset(info.name for info in msgspec.structs.fields(cls) if info.required)
         self.defaults: dict[str, Any] = {}
         operands: list[tuple[str, Any, Any]] = []
         for info in msgspec.structs.fields(cls):
             if info.name in Record.__struct_fields__:
                 continue
+            self._declared.append(info)
             self.fields[info.name] = declared = _declared_field(cls, info.name, hints[info.name])
             if declared.read is not None and info.required:
                 raise TypeError(f"{cls.__name__}.{info.name}: a field not everyone may read needs a default")
@@ -195,11 +197,10 @@ class RecordType(Generic[R]):
     def patch_of(self, record: R) -> bytes:
         """The patch that creates `record`: its fields that differ from their defaults."""
         values: dict[str, Any] = {}
-        for info in msgspec.structs.fields(self.cls):
-            if info.name in self.fields:
-                value = getattr(record, info.name)
-                if info.required or value != _default(info):
-                    values[info.name] = _as_operand(self.fields[info.name].policy, value)
+        for info in self._declared:
+            value = getattr(record, info.name)
+            if info.required or value != _default(info):
+                values[info.name] = _as_operand(self.fields[info.name].policy, value)
         return self.patch(values)
 
     def typed(self, body: bytes, record_id: uuid.UUID, version: int) -> R:

@@ -149,6 +149,7 @@ async def test_a_store_restored_from_an_old_copy(tmp_path: Path, server: FakeSer
     async with opened(path, server) as li:
         await li.create(finding("四"))
         await li.sync()
+        await li.receipt()
         assert await texts(li) == ["一", "三", "二", "四"]
         assert server.state.sequences[li.id] == 4
         assert li.last_receipt is not None

@@ -20,7 +20,7 @@ def test_seed_is_clean(seed: int) -> None:
 
 def test_the_mix_holds_everything() -> None:
     """What is rare in a day comes within a few."""
-    happened = {what for seed in range(8) for what in simulate(seed, Scenario()).happened}
+    happened = {what for seed in range(12) for what in simulate(seed, Scenario()).happened}
     assert happened >= {
         "app updates", "applied", "conflict", "deployments", "merged", "purges", "quarantined", "refused", "resolved",
         "restores", "undone", "wipes",

@@ -149,6 +149,7 @@ async def test_the_server_signs_for_what_was_sent(server: HttpServer, tmp_path: 
     user = await user_of(server, INSPECTOR)
     async with device_of(server, tmp_path, user) as device:
         for held in (1, 2):
+            server.now_ms += 3_600_000
             await device.create(finding("问题"))
             await device.sync()
             assert device.last_receipt is not None

@@ -86,6 +86,7 @@ def test_what_is_not_what_it_says(phone: Phone, coding: Coding) -> None:
 
 def test_compressed_is_the_same(phone: Phone) -> None:
     """What comes compressed is what comes plain."""
+    phone.verdict(*[phone.change() for _ in range(5)])
     plain = phone.call("POST", "/v1/pull", {"limit": 5}, headers={"Accept-Encoding": ""})
     with phone.server.client.stream(
         "POST",

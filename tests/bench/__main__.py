@@ -14,7 +14,7 @@ BENCHMARKS = {
     "live": Benchmark("from a push to the pull of 200 listening devices", live.measure, BOTH),
     "many-devices": Benchmark("15,000 devices that come online within two minutes", many_devices.measure, BOTH),
     "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
-    "device-store": Benchmark("a device's store of 500,000 records", lambda place: device_store.measure(place.folder)),
+    "device-store": Benchmark("a store of 500,000 records", lambda place: device_store.measure(place.folder)),
     "patrol-day": Benchmark("a day's patrol on the wire", lambda place: patrol_day.measure(place.folder)),
     "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
 }

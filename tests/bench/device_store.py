@@ -22,7 +22,7 @@ from field_schemas.registry import load_types
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.ids import uuid7
-from tests.bench.figures import Figure, figure
+from tests.bench.figures import Figure, Goal, figure
 
 RECORDS, PAGE = 500_000, 5_000
 PLACES, OPENINGS, WRITES, GROUP, GROUPS = 60, 5, 100, 100, 10
@@ -112,7 +112,7 @@ async def _opening(path: Path, url: str) -> Figure:
 
     took = await _median_ms([opened] * OPENINGS)
     base = await _median_ms([lambda: asyncio.to_thread(bare)] * OPENINGS)
-    return figure(f"opening a store of {RECORDS:,} records", took, "ms", "bare SQLite", base)
+    return figure(f"opening a store of {RECORDS:,} records", took, "ms", "bare SQLite", base, Goal(at_most=300))
 
 
 async def _near(device: Device, name: str, where: Callable[[random.Random], Point]) -> Figure:
@@ -120,14 +120,18 @@ async def _near(device: Device, name: str, where: Callable[[random.Random], Poin
     took = await _median_ms([partial(device.find, Component, near=where(rng), limit=NEAREST) for _ in range(PLACES)])
     (some,) = await device.find(Component, near=where(rng), limit=1)
     base = await _median_ms([lambda: device.get(Component, some.id)] * PLACES)
-    return figure(f"the {NEAREST} nearest of {RECORDS:,}, {name}", took, "ms", "one record by id", base)
+    return figure(
+        f"the {NEAREST} nearest of {RECORDS:,}, {name}", took, "ms", "one record by id", base, Goal(at_most=5)
+    )
 
 
 async def _alone(folder: Path, device: Device) -> Figure:
     took = await _median_ms([lambda: device.create(_finding())] * WRITES)
     bare = _BareStore(folder / "bare.db")
     base = await _median_ms([lambda: asyncio.to_thread(bare.write, 1)] * WRITES)
-    return figure(f"a local write, durable, {RECORDS:,} records", took, "ms", "bare SQLite, two rows", base)
+    return figure(
+        f"a local write, durable, {RECORDS:,} records", took, "ms", "bare SQLite, two rows", base, Goal(at_most=5)
+    )
 
 
 async def _grouped(folder: Path, device: Device) -> Figure:
@@ -141,7 +145,7 @@ async def _grouped(folder: Path, device: Device) -> Figure:
     base = await _median_ms([lambda: asyncio.to_thread(bare.write, GROUP)] * GROUPS)
     rate, base_rate = (GROUP * 1000 / one for one in (took, base))
     name = f"local writes, {GROUP} together, durable, {RECORDS:,} records"
-    return figure(name, rate, "writes/s", "bare SQLite, two rows a write", base_rate)
+    return figure(name, rate, "writes/s", "bare SQLite, two rows a write", base_rate, Goal(at_least=2_000))
 
 
 class _BareStore:

@@ -7,10 +7,10 @@ PIP_QUIET := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve test lint format bench docs constraints clean python
+.PHONY: help setup demo serve test lint format bench bench-peers docs constraints clean python
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  Pass more with ARGS, as in: make test ARGS='-k merge'"
 
 setup: .venv/.ready ## create .venv with the exact versions of constraints.txt
@@ -36,6 +36,9 @@ format: .venv/.ready ## put the code in order
 
 bench: .venv/.ready ## measure speed; ARGS names what: "push pull", --list, --quick
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: .venv/.ready ## measure beside other programs (needs npm; they go to build/peers)
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 docs: .venv/.ready ## rewrite the pages of docs/ that follow from the code
 	@$(BIN)/python -m tests.docs_pages

@@ -84,6 +84,32 @@ _REQUEST_CODES = (
     _code("internal", "服务器内部错误", "Something went wrong on the server", "稍后重试；数据未丢失", "Retry later; nothing was lost"),
 )
 
+_MEDIA_CODES = (
+    _code("tus_version_unsupported", "不支持的 tus 版本", "This version of tus is not spoken here", "使用 Tus-Resumable: 1.0.0", "Send Tus-Resumable: 1.0.0"),
+    _code("upload_header_invalid", "上传请求头无效", "A header of the upload is malformed", "按 tus 1.0.0 更正", "Correct it as tus 1.0.0 has it"),
+    _code("chunk_type_wrong", "上传内容类型不符", "A chunk is of another content type", "使用 application/offset+octet-stream", "Send application/offset+octet-stream"),
+    _code("offset_mismatch", "上传位置不符", "The upload stands at another offset", "从返回的 Upload-Offset 继续", "Go on from the Upload-Offset of the answer"),
+    _code("upload_superseded", "已有更新的请求接手该上传", "A newer request has taken the upload over", "查询位置后继续", "Ask for the offset and go on"),
+    _code("upload_busy", "该上传正被另一请求占用", "Another request is still at work on the upload", "稍后重试", "Retry after the time given"),
+    _code("upload_overrun", "内容超过声明的长度", "More bytes than the upload was said to have", "核对文件后重新上传", "Check the file and upload it afresh"),
+    _code("upload_too_large", "文件过大", "The file is too large", "压缩或截短后上传", "Upload a smaller or shorter one"),
+    _code("upload_final", "合并的上传不接受内容", "An upload made from parts takes no bytes", "改为上传各部分", "Upload its parts instead"),
+    _code("upload_unfinished", "有部分尚未上传完", "A part is not whole yet", "先传完各部分", "Finish all parts first"),
+    _code("upload_unknown", "没有该上传", "There is no such upload", "重新创建上传", "Create it again"),
+    _code("upload_gone", "上传已结束或过期", "The upload was ended or has expired", "重新创建上传", "Create it again"),
+    _code("checksum_unsupported", "不支持的校验算法", "The checksum's algorithm is not supported", "使用 sha1 或 sha256", "Use sha1 or sha256"),
+    _code("checksum_mismatch", "分块校验不符，已丢弃", "The chunk is not what its checksum says, it was discarded", "重新发送该分块", "Send the chunk again"),
+    _code("digest_unsupported", "不支持的摘要算法", "The server keeps media by another digest", "按服务器的摘要算法计算", "Use the digest the server names"),
+    _code("digest_mismatch", "文件与声明的摘要不符", "The file is not what its digest says", "从原件重新上传", "Upload it afresh from the original"),
+    _code("media_refused", "不接受的文件类型", "Files of this kind are not taken", "上传 JPEG、PNG、WebP、HEIC、MP4、MOV 或 M4A", "Upload JPEG, PNG, WebP, HEIC, MP4, MOV or M4A"),
+    _code("media_empty", "空文件", "The file is empty", "核对文件", "Check the file"),
+    _code("media_unknown", "没有该媒体，或您无权查看", "There is no such media, or it is not for you", "同步后重试", "Sync and try again"),
+    _code("link_invalid", "链接无效或已过期", "The link is not valid, or too old", "重新获取链接", "Ask for a new link"),
+    _code("range_invalid", "请求的字节范围无效", "The range lies outside the file", "按返回的长度更正", "Correct it by the size in the answer"),
+    _code("quota_exceeded", "今日上传量已用完", "The device has uploaded its share of the day", "明天继续，或联系管理员", "Go on tomorrow, or ask an administrator"),
+    _code("storage_full", "服务器存储空间已满", "The server's disk is full", "保留文件，稍后继续", "Keep the file and go on later"),
+)
+
 _ACCOUNT_CODES = (
     _code("user_unknown", "没有该账户", "There is no such account", "检查用户名", "Check the user name"),
     _code("user_taken", "用户名已被使用", "The user name is taken", "换一个用户名", "Choose another user name"),
@@ -93,4 +119,6 @@ _ACCOUNT_CODES = (
 )
 # fmt: on
 
-CODES: dict[str, Code] = {code.name: code for code in (*_CHANGE_CODES, *_REQUEST_CODES, *_ACCOUNT_CODES)}
+CODES: dict[str, Code] = {
+    code.name: code for code in (*_CHANGE_CODES, *_REQUEST_CODES, *_MEDIA_CODES, *_ACCOUNT_CODES)
+}

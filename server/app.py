@@ -29,18 +29,22 @@ from server.http.routes.catalogue import catalogue_routes
 from server.http.routes.docs import docs_routes
 from server.http.routes.health import health_routes
 from server.http.routes.live import live_routes
+from server.http.routes.media import media_routes
 from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
 from server.http.routes.sync import Reading, pull_routes, push_routes
+from server.http.routes.uploads import upload_routes
 from server.http.turnstile import Turnstile
-from server.jobs import daily_jobs
+from server.jobs import add_media_jobs, daily_jobs
 from server.keys import load_or_make_key
 from server.live import Hub
 from server.live_postgres import PostgresNews
 from server.live_sqlite import SqliteNews
 from server.live_standing import keep_current
 from server.logs import configure_logs
+from server.media.arrivals import Arrivals, Check
+from server.media.parts import Media
 from server.receipts import ReceiptSigner
 from server.retention import Retention
 from server.serving import run_many, run_one, when_leaving
@@ -53,6 +57,7 @@ from sync.ids import uuid7
 _PRIVATE = 0o077
 """What nobody but the server's own user may do with the files it makes."""
 _MINUTE_S = 60
+_MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _OBJECTS_BEFORE_COLLECTING = 20_000
 """A batch of changes makes thousands of objects, and leaves none behind that only the collector could find."""
@@ -64,11 +69,13 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Litestar:
+def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check: Check | None = None) -> Litestar:
     """The application. Its start brings the database up to date, its end finishes the pushes it has accepted.
 
+    `check` looks into media that has arrived; without it nothing is checked.
+
     Raises KeyFileError, ImportError for a package of `record_types` that does not exist, and ValueError for a
-    database URL that cannot be used.
+    database URL or media store that cannot be used.
     """
     database = open_database(settings.database_url, _READING_CONNECTIONS + settings.commit_writers)
     registry = load_types(*settings.record_types)
@@ -83,8 +90,11 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
     devices = Devices(database, clock)
     gate = Gate(tokens, sessions, clock)
     reading = Reading(database.store, registry, devices, settings.min_protocol, clock)
+    media = Media(settings, database, registry, key, clock)
 
+    arrivals = Arrivals(database, media.shelf, queue, check, clock, secrets.token_bytes) if check else None
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock))
+    add_media_jobs(jobs, media.upkeep, arrivals)
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
@@ -104,15 +114,18 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms) -> Li
             for task in live:
                 task.cancel()
             await asyncio.gather(*live, return_exceptions=True)
+            media.receiver.close()
             await database.close()
 
     handlers: list[HTTPRouteHandler] = [
         *session_routes(gate, sessions, database.store, tokens.life_s, signer.public_key, clock),
-        *push_routes(gate, queue, settings.max_batch, reading),
+        *push_routes(gate, queue, media.references, settings.max_batch, reading),
         *pull_routes(gate, reading),
         *record_routes(gate, database.store, registry, clock),
         *live_routes(gate, hub, clock),
         *receipt_routes(gate, database.store, signer, clock),
+        *upload_routes(gate, media.uploads, media.links),
+        *media_routes(gate, media.library, media.shelf, media.links, settings.media_link_minutes * _MINUTE_MS, clock),
         *catalogue_routes(registry),
         *health_routes(lambda: _checks(database)),
     ]

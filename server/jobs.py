@@ -3,14 +3,23 @@
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from obstore.exceptions import BaseError
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.media.arrivals import Arrivals
+from server.media.upkeep import Upkeep
 from server.retention import Retention
 from sync.storage import Collision
 
 PURGE_JOB = "purge"
+COLLECT_JOB = "collect"
+FINISH_JOB = "finish uploads"
+CHECK_JOB = "check media"
 _QUIET_HOUR = 3
 """Local time: the street is empty then."""
+_LEFT_EVERY_S = 60
+_CHECK_EVERY_S = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -22,6 +31,14 @@ def daily_jobs(retention: Retention) -> AsyncIOScheduler:
     return scheduler
 
 
+def add_media_jobs(scheduler: AsyncIOScheduler, upkeep: Upkeep, arrivals: Arrivals | None) -> None:
+    """Keep media in order by night, finish what was left every minute, and check what has arrived."""
+    scheduler.add_job(_collect, CronTrigger(hour=_QUIET_HOUR, minute=30), [upkeep], id=COLLECT_JOB)
+    scheduler.add_job(_finish_uploads, IntervalTrigger(seconds=_LEFT_EVERY_S), [upkeep], id=FINISH_JOB)
+    if arrivals is not None:
+        scheduler.add_job(_check_media, IntervalTrigger(seconds=_CHECK_EVERY_S), [arrivals], id=CHECK_JOB)
+
+
 async def _purge(retention: Retention) -> None:
     try:
         done = await retention.purge()
@@ -31,3 +48,30 @@ async def _purge(retention: Retention) -> None:
     if done is not None:
         held_by = str(done.held_by.id) if done.held_by else None
         _log.info("purged", traces=done.traces, until=tuple(done.until), held_by=held_by)
+
+
+async def _collect(upkeep: Upkeep) -> None:
+    try:
+        done = await upkeep.collect()
+    except (SQLAlchemyError, OSError, BaseError) as error:
+        _log.warning("collection_failed", error=repr(error))
+        return
+    if done is not None:
+        _log.info("collected", uploads=done.uploads, blobs=done.blobs, bytes=done.bytes)
+
+
+async def _finish_uploads(upkeep: Upkeep) -> None:
+    try:
+        done = await upkeep.finish_left()
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("uploads_not_finished", error=repr(error))
+        return
+    if done:
+        _log.info("uploads_finished", uploads=done)
+
+
+async def _check_media(arrivals: Arrivals) -> None:
+    try:
+        await arrivals.check_due()
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("media_not_checked", error=repr(error))

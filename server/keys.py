@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class KeyFileError(Exception):
@@ -27,6 +28,11 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileError(f"{path} holds another kind of key than Ed25519")
     return key
+
+
+def derived_secret(key: Ed25519PrivateKey, purpose: str) -> bytes:
+    """32 bytes that only who has `key` can know, other ones for each purpose."""
+    return HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(key.private_bytes_raw())
 
 
 def _make(path: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from field_schemas.labels import Label
+from field_schemas.media import DigestName
 from sync.messages import MAX_BATCH
 from sync.push import OFFLINE_DAYS
 
@@ -89,6 +90,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=1, le=1_000_000),
         Label("等待处理的请求数上限", "Requests that may wait before the server says busy"),
     ] = 1_000
+    media_store: Annotated[
+        str,
+        Meta(pattern=r"^(|[a-z0-9]+://.*)\Z"),
+        Label(
+            "媒体存储：s3://桶/前缀 (AWS_* 变量)，空为数据目录",
+            "Media store: s3://bucket/prefix (AWS_* variables); empty: a folder",
+        ),
+    ] = ""
+    media_digest: Annotated[DigestName, Label("媒体摘要算法", "Digest by which media is named and kept")] = "sha256"
+    media_max_bytes: Annotated[
+        int, Meta(ge=1024, le=2**40), Label("单个媒体文件上限（字节）", "Largest photo or video, bytes")
+    ] = 2 * 2**30
+    media_daily_bytes: Annotated[
+        int,
+        Meta(ge=1024, le=2**50),
+        Label("每台设备24小时上传上限（字节）", "Bytes one device may upload in 24 hours"),
+    ] = 8 * 2**30
+    media_free_bytes: Annotated[
+        int, Meta(ge=0, le=2**50), Label("上传时须保留的空闲磁盘（字节）", "Bytes of disk that uploads leave free")
+    ] = 256 * 2**20
+    media_upload_hours: Annotated[
+        int, Meta(ge=1, le=8_760), Label("未完成上传的有效期（小时）", "Life of an unfinished upload, hours")
+    ] = 168
+    media_grace_days: Annotated[
+        int, Meta(ge=1, le=3_650), Label("无记录引用的媒体保留多少天", "Days media is kept that no record names")
+    ] = 30
+    media_link_minutes: Annotated[
+        int, Meta(ge=1, le=10_080), Label("媒体链接有效期（分钟）", "Life of a link to media, minutes")
+    ] = 30
     log_format: Annotated[Literal["text", "json"], Label("日志格式", "Log format")] = "text"
 
     def __post_init__(self) -> None:

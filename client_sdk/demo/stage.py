@@ -28,7 +28,7 @@ class Stage:
     def __init__(self, folder: Path, database_url: str | None = None, **settings: str) -> None:
         self.folder = folder
         self.password = secrets.token_urlsafe(12)
-        self.url = f"http://127.0.0.1:{(port := _free_port())}"
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.database_url = database_url or f"sqlite:///{folder / 'server.db'}"
         self._environment = os.environ | {
             "GRIDWALK_DATABASE_URL": self.database_url,
@@ -136,7 +136,8 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

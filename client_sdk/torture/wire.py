@@ -234,10 +234,13 @@ class LoadDevice:
             if line == "event: poke":
                 yield
 
+    def signature(self, path: str) -> dict[str, str]:
+        """The headers that sign a POST to `path`."""
+        proof = {"DPoP": self._proof("POST", path)}
+        return proof | {"Authorization": f"DPoP {self._token}"} if self._token else proof
+
     async def _call(self, path: str, body: bytes, expected: int) -> bytes:
-        headers = {"Content-Type": TYPE, "Accept": TYPE, "DPoP": self._proof("POST", path)}
-        if self._token:
-            headers["Authorization"] = f"DPoP {self._token}"
+        headers = {"Content-Type": TYPE, "Accept": TYPE, **self.signature(path)}
         answer = await self._connection.post(path, body, headers)
         if answer.status != expected:
             raise NotAsExpected(path, answer.status, answer.body, answer.retry_after_s)

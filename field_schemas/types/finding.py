@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from field_schemas.access import FIELD_WORKERS, INSPECTION, SUPERVISION, Access, Role
+from field_schemas.media import MediaRef
 from field_schemas.places import Position
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
@@ -52,6 +53,7 @@ class Finding(Record):
         None
     )
     contact: Annotated[ShortText | None, Field("联系方式", "Contact", read=SUPERVISION)] = None
+    media: Annotated[list[MediaRef], Field("照片与视频", "Photos and videos", Policy.APPEND)] = []
 
 
 @record_type(
@@ -75,3 +77,4 @@ class Note(Record):
     text: Annotated[LongText, Field("内容", "Text", searchable=True)]
     about: Annotated[UUID | None, Field("关于", "About")] = None
     place: Annotated[Position | None, Field("位置", "Position")] = None
+    media: Annotated[list[MediaRef], Field("照片与视频", "Photos and videos", Policy.APPEND)] = []

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from field_schemas.access import FIELD_WORKERS, INSPECTION, SUPERVISION, Access, Role
+from field_schemas.media import MediaRef
 from field_schemas.places import Position
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
@@ -46,6 +47,7 @@ class ChecklistAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     result: Literal["ok", "fault", "not_applicable"]
     answered_at: Time
     remark: LongText | None = None
+    media: list[MediaRef] = []
 
 
 class Punch(msgspec.Struct, frozen=True, omit_defaults=True):

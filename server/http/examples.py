@@ -109,3 +109,19 @@ HISTORY: dict[str, Any] = {
 }
 RECEIPT: dict[str, Any] = {"changes": [_CHANGE], "previous": None}
 RECEIPT_ANSWER: dict[str, Any] = {"receipt": "eyJhbGciOiJFZERTQSJ9.eyJoZWxkIjoxfQ.c2lnbmF0dXJl"}
+
+_PHOTO = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+UPLOAD_STATUS = {
+    "state": "complete",
+    "offset": 2_481_152,
+    "length": 2_481_152,
+    "expires_ms": 1_773_043_200_000,
+    "digest": _PHOTO,
+}
+MEDIA_LINK = {
+    "digest": _PHOTO,
+    "size": 2_481_152,
+    "media_type": "image/jpeg",
+    "url": f"/v1/media/{_PHOTO}/content?expires=1772439300000&signature=yM5JYJd1b0m6",
+    "expires_ms": 1_772_439_300_000,
+}

@@ -115,3 +115,28 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     server_ms: int
     expected: int | None = None
     change: uuid.UUID | None = None
+
+
+class UploadStatus(msgspec.Struct, omit_defaults=True):
+    """Where an upload stands: `open`, `complete`, `refused`. `offset` bytes of `length` are held.
+
+    `digest` is that of a complete one; `code` and `detail` say why it was refused.
+    """
+
+    state: str
+    offset: int
+    length: int | None
+    expires_ms: int
+    digest: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class MediaLink(msgspec.Struct):
+    """A photo or video: `size` in bytes, and a `url` on this server that brings it until `expires_ms`."""
+
+    digest: str
+    size: int
+    media_type: str
+    url: str
+    expires_ms: int

@@ -9,6 +9,8 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from field_schemas.codes import CODES
+from media import tus
+from media.errors import AtOffset, MediaError, OutsideRange
 from server.http.messages import Problem
 from sync.clock import Milliseconds
 from sync.compression import Coding
@@ -21,6 +23,11 @@ CODE_URN = "urn:gridwalk:code:"
 # never.
 STATUS: dict[str, int] = {
     "body_malformed": 400,
+    "checksum_unsupported": 400,
+    "digest_unsupported": 400,
+    "media_empty": 400,
+    "upload_header_invalid": 400,
+    "upload_unfinished": 400,
     "cursor_invalid": 400,
     "id_invalid": 400,
     "parameter_invalid": 400,
@@ -36,7 +43,11 @@ STATUS: dict[str, int] = {
     "account_disabled": 403,
     "device_revoked": 403,
     "scope_denied": 403,
+    "link_invalid": 403,
+    "upload_final": 403,
     "not_found": 404,
+    "media_unknown": 404,
+    "upload_unknown": 404,
     "record_unknown": 404,
     "type_unknown": 404,
     "user_unknown": 404,
@@ -50,17 +61,32 @@ STATUS: dict[str, int] = {
     "sequence_gap": 409,
     "sequence_reused": 409,
     "user_taken": 409,
+    "offset_mismatch": 409,
+    "upload_superseded": 409,
+    "upload_gone": 410,
+    "tus_version_unsupported": 412,
     "body_too_large": 413,
     "batch_too_large": 413,
+    "upload_overrun": 413,
+    "upload_too_large": 413,
     "media_type_unsupported": 415,
+    "chunk_type_wrong": 415,
+    "media_refused": 415,
+    "range_invalid": 416,
     "receipt_invalid": 422,
+    "digest_mismatch": 422,
+    "upload_busy": 423,
     "client_too_old": 426,
     "too_many_requests": 429,
+    "quota_exceeded": 429,
+    # tus 1.0.0 has a status of its own for this.
+    "checksum_mismatch": 460,
     "internal": 500,
     "overloaded": 503,
+    "storage_full": 507,
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "media_type_unsupported"}
-_RETRY_AFTER_S = "1"
+_RETRY_AFTER_S = {"overloaded": "1", "quota_exceeded": "3600", "storage_full": "60", "upload_busy": "1"}
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -80,7 +106,7 @@ def preferred_language(accept_language: str) -> str:
     return "zh" if tag in ("", "*") else tag
 
 
-def problem_of(error: SyncError, language: str, now_ms: int) -> Problem:
+def problem_of(error: SyncError | MediaError, language: str, now_ms: int) -> Problem:
     """The problem that tells a client of `error`."""
     code = CODES[error.code]
     return Problem(
@@ -99,10 +125,13 @@ def problem_of(error: SyncError, language: str, now_ms: int) -> Problem:
 def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
     """How every exception that leaves a handler becomes a problem."""
 
-    def answer(request: AnyRequest, error: SyncError) -> Response[bytes]:
+    def answer(request: AnyRequest, error: SyncError | MediaError) -> Response[bytes]:
         problem = problem_of(error, preferred_language(request.headers.get("accept-language", "")), now_ms())
         return Response(
-            _encode(problem), status_code=problem.status, media_type=PROBLEM_JSON, headers=_headers(problem.status)
+            _encode(problem),
+            status_code=problem.status,
+            media_type=PROBLEM_JSON,
+            headers=_headers(problem.status, error),
         )
 
     def on_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
@@ -115,14 +144,20 @@ def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
         _log.error("unexpected", path=request.scope["path"], exc_info=error)
         return answer(request, SyncError("internal", "the server's log says more"))
 
-    return {SyncError: answer, HTTPException: on_http, Exception: on_unexpected}
+    return {SyncError: answer, MediaError: answer, HTTPException: on_http, Exception: on_unexpected}
 
 
-def _headers(status: int) -> dict[str, str]:
+def _headers(status: int, error: SyncError | MediaError) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": 'DPoP algs="EdDSA"'}
     if status == 415:
         return {"Accept-Encoding": ", ".join(Coding)}
-    if status == 503:
-        return {"Retry-After": _RETRY_AFTER_S}
+    if error.code in _RETRY_AFTER_S:
+        return {"Retry-After": _RETRY_AFTER_S[error.code]}
+    if status == 412:
+        return {"Tus-Version": tus.VERSION}
+    if isinstance(error, AtOffset):
+        return {"Upload-Offset": str(error.offset)}
+    if isinstance(error, OutsideRange):
+        return {"Content-Range": f"bytes */{error.size}"}
     return {}

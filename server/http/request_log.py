@@ -6,10 +6,13 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from media.tus import VERSION
 from server.accounts.identities import Identity
 
 _log = structlog.get_logger("server.requests")
 _NO_STORE = (b"cache-control", b"no-store")
+_TUS = (b"tus-resumable", VERSION.encode())
+_UPLOADS = "/v1/uploads"
 
 
 class RequestLog:
@@ -30,7 +33,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if scope["path"].startswith("/v1/"):
-                    message["headers"] = [*message["headers"], _NO_STORE]
+                    message["headers"] = _completed(scope["path"], list(message["headers"]))
             await send(message)
 
         try:
@@ -39,9 +42,28 @@ class RequestLog:
             _write(scope, status, time.perf_counter() - started)
 
 
+def _completed(path: str, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer of the API, with those that all of its kind carry."""
+    if not any(name.lower() == b"cache-control" for name, _ in headers):
+        headers.append(_NO_STORE)
+    if path.startswith(_UPLOADS):
+        headers.append(_TUS)
+    return headers
+
+
+def _shown(path: str) -> str:
+    """The path without the keys some paths hold."""
+    return f"{_UPLOADS}/..." if path.startswith(f"{_UPLOADS}/") else path
+
+
 def _write(scope: HTTPScope, status: int, seconds: float) -> None:
     caller = scope.get("user")
     who = {"user": caller.user, "device": str(caller.device)} if isinstance(caller, Identity) else {}
     _log.info(
-        "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1), **who
+        "request",
+        method=scope["method"],
+        path=_shown(scope["path"]),
+        status=status,
+        ms=round(seconds * 1000, 1),
+        **who,
     )

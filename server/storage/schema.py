@@ -1,7 +1,8 @@
 """All tables of the server, gathered in `metadata`: every module that declares tables is imported here."""
 
 from server.accounts import tables as accounts
+from server.media import tables as media
 from server.storage import tables as synced
 from server.storage.metadata import metadata
 
-__all__ = ["accounts", "metadata", "synced"]
+__all__ = ["accounts", "media", "metadata", "synced"]

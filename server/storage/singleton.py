@@ -7,7 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 PURGE = 0x67726965
-"""The lock of retention on PostgreSQL."""
+COLLECT = 0x67726966
+CHECK = 0x67726967
+"""The locks of retention, of media that nobody needs, and of checks of media that arrived, on PostgreSQL."""
 
 
 @asynccontextmanager

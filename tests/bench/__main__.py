@@ -4,7 +4,16 @@ import argparse
 import asyncio
 import sys
 
-from tests.bench import device_store, live, local_writes, many_devices, media_checks, patrol_day, push_pull
+from tests.bench import (
+    device_store,
+    live,
+    local_writes,
+    many_devices,
+    media_checks,
+    patrol_day,
+    push_pull,
+    uploads,
+)
 from tests.bench.figures import report
 from tests.bench.running import BOTH, Benchmark, run
 
@@ -16,6 +25,7 @@ BENCHMARKS = {
     "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
     "device-store": Benchmark("a store of 500,000 records", lambda place: device_store.measure(place.folder)),
     "patrol-day": Benchmark("a day's patrol on the wire", lambda place: patrol_day.measure(place.folder)),
+    "uploads": Benchmark("uploads of 64 MiB, and of 50 phones at once", lambda place: uploads.measure(place.folder)),
     "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
 }
 

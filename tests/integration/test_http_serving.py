@@ -60,8 +60,8 @@ def test_one_command_one_line_one_signal(tmp_path: Path, ending: signal.Signals)
     assert (running.returncode, out) == (0, "")
     assert "Traceback" not in err
     files = sorted((tmp_path / "gridwalk-data").iterdir())
-    assert [file.name for file in files] == ["gridwalk.db", "server.key"]
-    assert [file.stat().st_mode & 0o077 for file in files] == [0, 0]
+    assert [file.name for file in files] == ["blobs", "gridwalk.db", "server.key", "uploads"]
+    assert [file.stat().st_mode & 0o077 for file in files] == [0, 0, 0, 0]
 
 
 def test_ready_in_two_seconds(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_examples_are_what_they_show(handlers: list[Any]) -> None:
                 if example is not None:
                     assert msgspec.json.decode(msgspec.json.encode(example), type=body)
                     shown += 1
-    assert shown == 17
+    assert shown == 19
 
 
 def test_references_lead_somewhere(handlers: list[Any]) -> None:
@@ -70,13 +70,14 @@ def test_every_status_belongs_to_a_code() -> None:
 
 
 def test_every_code_that_is_raised_has_a_status() -> None:
-    """Every code that any SyncError of the program is raised with has a status."""
+    """Every code that any SyncError or MediaError of the program is raised with has a status."""
     raised = {
         code
-        for folder in ("sync", "server")
+        for folder in ("sync", "server", "media")
         for path in (ROOT / folder).rglob("*.py")
+        for text in (path.read_text(),)
         for code in CODES
-        if re.search(rf"(?:SyncError|SequenceError|__init__)\(\"{code}\"", path.read_text())
+        if re.search(rf"(?:SyncError|SequenceError|MediaError|AtOffset|OutsideRange|__init__)\(\"{code}\"", text)
     }
     assert {"cursor_invalid", "sequence_gap", "overloaded", "password_weak"} <= raised
     assert raised <= STATUS.keys()

@@ -18,6 +18,7 @@ from server.http.described import Operation, described
 from server.http.negotiation import BODY_CODES, AnyRequest, Body, Wire, answer, answer_wire, body_wire
 from server.http.routes.sessions import REVOKED_TOO_CODES, TOKEN_CODES
 from server.http.transcoding import changes_from_json, page_for_json
+from server.media.references import References
 from sync.clock import Milliseconds
 from sync.cursor import Cursor
 from sync.errors import SyncError
@@ -95,7 +96,9 @@ class Reading:
         return response
 
 
-def push_routes(gate: Gate, queue: PushQueue, max_batch: int, reading: Reading) -> list[HTTPRouteHandler]:
+def push_routes(
+    gate: Gate, queue: PushQueue, references: References, max_batch: int, reading: Reading
+) -> list[HTTPRouteHandler]:
     """The routes by which devices hand in their work; revoked ones too."""
     push_body = Body(PushRequest)
 
@@ -109,6 +112,7 @@ def push_routes(gate: Gate, queue: PushQueue, max_batch: int, reading: Reading) 
         as_json = body_wire(request) is Wire.JSON
         if as_json:
             changes = changes_from_json(changes)
+        await references.note_pushed(who.user, changes, as_json=as_json)
         pushed = await queue.submit(who.actor, changes, as_json=as_json)
         if wanted.pull is None:
             return answer(request, pushed)

@@ -1,0 +1,31 @@
+"""What can go wrong with media.
+
+MediaError        a request is answered with a code of the catalogue
+├── AtOffset      the same, and `offset` says how many bytes of the upload are held
+└── OutsideRange  the same, and `size` says how many bytes the file has
+"""
+
+
+class MediaError(Exception):
+    """A request that is answered with `code` of the catalogue; `detail` says what and where."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class AtOffset(MediaError):
+    """Bytes were not taken; the client goes on from `offset`."""
+
+    def __init__(self, code: str, detail: str, offset: int) -> None:
+        super().__init__(code, detail)
+        self.offset = offset
+
+
+class OutsideRange(MediaError):
+    """The range asked for holds no byte of the file, which has `size` of them."""
+
+    def __init__(self, code: str, detail: str, size: int) -> None:
+        super().__init__(code, detail)
+        self.size = size

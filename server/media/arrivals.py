@@ -1,0 +1,172 @@
+"""Media that has arrived and is named by a record is checked, and the verdict becomes a record like all others.
+
+What is checked, and how, is the `Check` that the server is started with; this finds what is due, and writes.
+"""
+
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from sqlalchemy import select, update
+
+from field_schemas.media import digests_in
+from field_schemas.record import Record, type_of
+from server.accounts.devices import Device
+from server.accounts.tables import devices
+from server.group_commit import PushQueue
+from server.media.shelf import Blob, Shelf
+from server.media.tables import blobs, media_claims, media_references
+from server.storage.database import Database
+from server.storage.singleton import CHECK, alone
+from sync.authority import SERVER
+from sync.clock import Captured, Milliseconds, stamp_at
+from sync.ids import RandomBytes, derived_id, uuid7
+from sync.messages import Change, Outcome
+from sync.storage import LoggedChange, StoredRecord
+
+_AT_ONCE = 20
+_FIRST_RETRY_MS = 60_000
+_LAST_RETRY_MS = 86_400_000
+_log = structlog.get_logger(__name__)
+_object = msgspec.msgpack.Decoder().decode
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A blob, the record that names it as it stands now, the change that did so, and the author's device."""
+
+    blob: Blob
+    record: StoredRecord
+    change: LoggedChange
+    device: Device
+
+
+Check = Callable[[Path, Arrival], Awaitable[Record]]
+"""Looks into a file, which it must not change, and gives the record that tells the verdict."""
+
+
+class _Due(msgspec.Struct, frozen=True):
+    blob: Blob
+    record: uuid.UUID
+    user: str
+    checks: int
+
+
+class Arrivals:
+    """What is to be checked in a database."""
+
+    def __init__(
+        self,
+        database: Database,
+        shelf: Shelf,
+        queue: PushQueue,
+        check: Check,
+        now_ms: Milliseconds,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._database = database
+        self._shelf = shelf
+        self._queue = queue
+        self._check = check
+        self._now_ms = now_ms
+        self._random_bytes = random_bytes
+
+    async def check_due(self) -> int:
+        """Check what is due, some at a time; how many verdicts were written. Another process may do it: then 0."""
+        async with alone(self._database.engine, CHECK) as here:
+            return sum([await self._try(due) for due in await self._due()]) if here else 0
+
+    async def _due(self) -> Sequence[_Due]:
+        wanted = (
+            select(
+                blobs.c.digest,
+                blobs.c.size,
+                blobs.c.media_type,
+                media_references.c.record,
+                media_references.c.user,
+                media_references.c.checks,
+            )
+            .join(blobs, blobs.c.digest == media_references.c.digest)
+            .join(
+                media_claims,
+                (media_claims.c.digest == media_references.c.digest)
+                & (media_claims.c.user == media_references.c.user),
+            )
+            .where(media_references.c.check_ms <= self._now_ms(), blobs.c.stored_ms.is_not(None))
+            .order_by(media_references.c.check_ms)
+            .limit(_AT_ONCE)
+        )
+        async with self._database.read_engine.connect() as connection:
+            rows = await connection.execute(wanted)
+            return [_Due(Blob(*row[:3]), *row[3:]) for row in rows]
+
+    async def _try(self, due: _Due) -> bool:
+        """Check one arrival; whether that was possible. What fails is tried again, later and later."""
+        try:
+            arrival = await self._arrival(due)
+            if arrival is not None:
+                async with self._file(due.blob) as file:
+                    await self._write(due, await self._check(file, arrival))
+        except Exception as error:
+            _log.warning("check_failed", digest=due.blob.digest, record=str(due.record), error=repr(error))
+            arrival = None
+        await self._note(due, done=arrival is not None)
+        return arrival is not None
+
+    async def _arrival(self, due: _Due) -> Arrival | None:
+        """None where the record, or the change that names the blob, is not there yet."""
+        async with self._database.store.reading() as tx:
+            record = (await tx.records([due.record])).get(due.record)
+            history = await tx.history(due.record)
+        naming = (
+            change
+            for change in history
+            if change.user == due.user
+            and change.outcome is not Outcome.REFUSED
+            and due.blob.digest in digests_in(_object(change.fields))
+        )
+        change = next(naming, None)
+        if record is None or record.deleted or change is None:
+            return None
+        async with self._database.read_engine.connect() as connection:
+            row = (await connection.execute(select(devices).where(devices.c.id == change.device))).first()
+        return Arrival(due.blob, record, change, Device(*row)) if row else None
+
+    @asynccontextmanager
+    async def _file(self, blob: Blob) -> AsyncIterator[Path]:
+        """The blob as a file here."""
+        path = self._shelf.bytes_of.path(blob.digest)
+        if path is not None:
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="gridwalk-check-") as folder:
+            copy = Path(folder) / "media"
+            await self._shelf.bytes_of.fetch(blob.digest, copy)
+            yield copy
+
+    async def _write(self, due: _Due, verdict: Record) -> None:
+        spec = type_of(type(verdict))
+        now = self._now_ms()
+        change = Change(
+            id=uuid7(now, self._random_bytes),
+            seq=0,
+            type=spec.name,
+            type_version=spec.version,
+            record=derived_id(due.record, f"check of {due.blob.digest}"),
+            stamp=stamp_at(now),
+            captured=Captured(now, now, 0),
+            fields=msgspec.Raw(spec.patch_of(verdict)),
+        )
+        (answer,) = (await self._queue.submit(SERVER, [change], as_json=False)).verdicts
+        if answer.outcome is Outcome.REFUSED:
+            raise ValueError(f"{answer.code}: {answer.detail}")
+
+    async def _note(self, due: _Due, *, done: bool) -> None:
+        wait = min(_FIRST_RETRY_MS << min(due.checks, 20), _LAST_RETRY_MS)
+        noted = {"check_ms": None if done else self._now_ms() + wait, "checks": due.checks + 1}
+        this = (media_references.c.digest == due.blob.digest, media_references.c.record == due.record)
+        async with self._database.engine.begin() as connection:
+            await connection.execute(update(media_references).where(*this).values(noted))

@@ -1,0 +1,85 @@
+"""Which records name which media: noted before a push is decided, so that no crash forgets one.
+
+What is noted of a push that is then refused, or never decided, keeps a blob longer than needed and gives nobody
+access: that takes a record that may be read and an author who holds the bytes (server.media.library).
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from field_schemas.media import digests_in, media_fields
+from field_schemas.registry import Registry
+from server.media.tables import media_references
+from server.storage.database import Database
+from server.storage.upsert import upsert
+from sync.clock import Milliseconds
+from sync.messages import Change
+from sync.storage import StoredRecord
+
+_json = msgspec.json.Decoder(dict[str, Any]).decode
+_msgpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_ESCAPED = b"\\u00"
+"""By which JSON can spell a plain letter otherwise."""
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A field of a record that, by the word of `user`, names a blob."""
+
+    digest: str
+    record: uuid.UUID
+    field: str
+    user: str
+
+
+class References:
+    """The references in a database, by the types of `registry` that can name media."""
+
+    def __init__(self, database: Database, registry: Registry, now_ms: Milliseconds) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self.fields = {spec.name: fields for spec in registry if (fields := media_fields(spec))}
+        self._spelled = {name: [field.encode() for field in fields] for name, fields in self.fields.items()}
+
+    async def note_pushed(self, user: str, changes: Iterable[Change], *, as_json: bool) -> None:
+        """Note what the changes of a push name."""
+        found = [one for change in changes for one in self._named(user, change, as_json)]
+        if found:
+            async with self._database.engine.begin() as connection:
+                await note(connection, found, self._now_ms())
+
+    def of_record(self, record: StoredRecord) -> Iterator[Reference]:
+        """What a record names now. Its owner stands for the author, whom the record does not tell."""
+        values = _msgpack(record.fields)
+        for field in self.fields.get(record.type, ()):
+            for digest in digests_in(values.get(field)):
+                yield Reference(digest, record.id, field, record.owner or "")
+
+    def _named(self, user: str, change: Change, as_json: bool) -> Iterator[Reference]:
+        spelled = self._spelled.get(change.type)
+        if spelled is None:
+            return
+        raw = bytes(change.fields)
+        if not any(field in raw for field in spelled) and not (as_json and _ESCAPED in raw):
+            return
+        values = _fields_of(raw, as_json)
+        for field in self.fields[change.type]:
+            for digest in digests_in(values.get(field)):
+                yield Reference(digest, change.record, field, user)
+
+
+async def note(connection: AsyncConnection, found: Sequence[Reference], now_ms: int) -> None:
+    """Note references; those that are known stay as they are."""
+    rows = [{**msgspec.structs.asdict(one), "noted_ms": now_ms, "check_ms": now_ms, "checks": 0} for one in found]
+    await connection.execute(upsert(connection, media_references).on_conflict_do_nothing(), rows)
+
+
+def _fields_of(raw: bytes, as_json: bool) -> dict[str, Any]:
+    """The fields of a change; none where they cannot be read, which gets the change refused."""
+    try:
+        return _json(raw) if as_json else _msgpack(raw)
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        return {}

@@ -1,0 +1,97 @@
+"""Whole uploads become blobs, each stored once however often it is sent.
+
+Bytes and rows live in two places, so the order matters: first the row, which nobody collects while it is fresh,
+then the bytes, then the row says that they are there. Work that broke off in between is simply done again.
+"""
+
+import uuid
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from field_schemas.media import MediaType
+from media.blobs import Blobs
+from server.media.tables import blobs, media_claims
+from server.storage.database import Database
+from server.storage.upsert import upsert
+from sync.clock import Milliseconds
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """A blob: `size` in bytes, and its type by content."""
+
+    digest: str
+    size: int
+    media_type: MediaType
+
+
+class Shelf:
+    """The blobs of a server: their rows in the database, their bytes in `bytes_of`."""
+
+    def __init__(self, database: Database, bytes_of: Blobs, now_ms: Milliseconds) -> None:
+        self.bytes_of = bytes_of
+        self._database = database
+        self._now_ms = now_ms
+
+    async def store(self, blob: Blob, file: Path) -> bool:
+        """Put the bytes of the durable `file` in the store; `note_stored` says so afterwards.
+
+        False when a blob of that digest is just being removed: try again later.
+        """
+        async with self._database.engine.begin() as connection:
+            stored = await self._announce(connection, blob)
+        if stored is None:
+            return False
+        if not stored or not await self.bytes_of.has(blob.digest):
+            await self.bytes_of.put(blob.digest, file, blob.media_type)
+        return True
+
+    async def find(self, digest: str) -> Blob | None:
+        """The blob, if it is here."""
+        async with self._database.read_engine.connect() as connection:
+            return await stored_blob(connection, digest)
+
+    async def touch(self, digest: str) -> Blob | None:
+        """A stored blob, which from now on stays for the time of grace; None where there is none."""
+        async with self._database.engine.begin() as connection:
+            await self._freshen(connection, digest)
+            return await stored_blob(connection, digest)
+
+    async def _announce(self, connection: AsyncConnection, blob: Blob) -> bool | None:
+        """Whether the bytes are stored; None while they are being removed."""
+        row = {**msgspec.structs.asdict(blob), "idle_since_ms": self._now_ms(), "collecting": False}
+        await connection.execute(upsert(connection, blobs).values(row).on_conflict_do_nothing())
+        await self._freshen(connection, blob.digest)
+        wanted = select(blobs.c.collecting, blobs.c.stored_ms).where(blobs.c.digest == blob.digest)
+        collecting, stored_ms = (await connection.execute(wanted)).one()
+        return None if collecting else stored_ms is not None
+
+    async def _freshen(self, connection: AsyncConnection, digest: str) -> None:
+        """Start the time of grace of a blob that nothing refers to anew."""
+        idle = (blobs.c.digest == digest, blobs.c.idle_since_ms.is_not(None))
+        await connection.execute(update(blobs).where(*idle).values(idle_since_ms=self._now_ms()))
+
+
+async def note_stored(connection: AsyncConnection, digest: str, now_ms: int) -> None:
+    """Note that the bytes of a blob are in the store."""
+    there = (blobs.c.digest == digest, blobs.c.stored_ms.is_(None))
+    await connection.execute(update(blobs).where(*there).values(stored_ms=now_ms))
+
+
+async def claim(
+    connection: AsyncConnection, digest: str, user: str, device: uuid.UUID, name: str, now_ms: int
+) -> None:
+    """Note that `user` has shown to hold the bytes, and what the file was called there."""
+    row = {"digest": digest, "user": user, "device": device, "name": name, "claimed_ms": now_ms}
+    await connection.execute(upsert(connection, media_claims).values(row).on_conflict_do_nothing())
+
+
+async def stored_blob(connection: AsyncConnection, digest: str) -> Blob | None:
+    """The blob, if its bytes are in the store and stay there."""
+    wanted = select(blobs.c.digest, blobs.c.size, blobs.c.media_type).where(
+        blobs.c.digest == digest, blobs.c.stored_ms.is_not(None), ~blobs.c.collecting
+    )
+    row = (await connection.execute(wanted)).first()
+    return Blob(*row) if row else None

@@ -2,7 +2,8 @@
 
 from server.accounts import tables as accounts
 from server.media import tables as media
+from server.media_checks import tables as media_checks
 from server.storage import tables as synced
 from server.storage.metadata import metadata
 
-__all__ = ["accounts", "media", "metadata", "synced"]
+__all__ = ["accounts", "media", "media_checks", "metadata", "synced"]

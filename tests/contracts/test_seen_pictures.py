@@ -1,6 +1,7 @@
 """Where pictures were used before: what every store of them does."""
 
 import random
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -8,12 +9,25 @@ import pytest
 from media.checks.claims import SeenPicture
 from media.checks.seen import MAX_NEAR_BITS, SeenInMemory, SeenPictures
 from media.perceptual import distance_bits
+from server.media_checks.seen import SeenInDatabase
+from server.storage.database import open_database
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def where(request: pytest.FixtureRequest) -> str | None:
+    """The URL of the database of each backend; None for memory."""
+    return None if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture
-def seen() -> SeenPictures:
-    """An empty store."""
-    return SeenInMemory()
+async def seen(where: str | None) -> AsyncIterator[SeenPictures]:
+    """An empty store of each backend."""
+    if where is None:
+        yield SeenInMemory()
+        return
+    database = open_database(where, 2)
+    yield SeenInDatabase(database)
+    await database.close()
 
 
 def use(record: int, fingerprint: int | None, digest: str | None = None) -> SeenPicture:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.registry import load_types
+from media.inspection.inspector import Inspector
 from server.accounts.devices import Devices
 from server.accounts.sessions import SessionRules, Sessions
 from server.accounts.tokens import AccessTokens
@@ -45,6 +46,8 @@ from server.live_standing import keep_current
 from server.logs import configure_logs
 from server.media.arrivals import Arrivals, Check
 from server.media.parts import Media
+from server.media_checks.checker import MediaChecker
+from server.media_checks.seen import SeenInDatabase
 from server.receipts import ReceiptSigner
 from server.retention import Retention
 from server.serving import run_many, run_one, when_leaving
@@ -72,7 +75,7 @@ def wall_clock_ms() -> int:
 def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check: Check | None = None) -> Litestar:
     """The application. Its start brings the database up to date, its end finishes the pushes it has accepted.
 
-    `check` looks into media that has arrived; without it nothing is checked.
+    `check` looks into media that has arrived, in place of the checks by `media.checks`.
 
     Raises KeyFileError, ImportError for a package of `record_types` that does not exist, and ValueError for a
     database URL or media store that cannot be used.
@@ -92,7 +95,9 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     reading = Reading(database.store, registry, devices, settings.min_protocol, clock)
     media = Media(settings, database, registry, key, clock)
 
-    arrivals = Arrivals(database, media.shelf, queue, check, clock, secrets.token_bytes) if check else None
+    inspector = Inspector()
+    checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
+    arrivals = Arrivals(database, media.shelf, queue, check or checker.check, clock, secrets.token_bytes)
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock))
     add_media_jobs(jobs, media.upkeep, arrivals)
 
@@ -110,6 +115,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
         finally:
             hub.close()
             jobs.shutdown(wait=False)
+            await inspector.close()
             await queue.stop()
             for task in live:
                 task.cancel()

@@ -31,12 +31,11 @@ def daily_jobs(retention: Retention) -> AsyncIOScheduler:
     return scheduler
 
 
-def add_media_jobs(scheduler: AsyncIOScheduler, upkeep: Upkeep, arrivals: Arrivals | None) -> None:
+def add_media_jobs(scheduler: AsyncIOScheduler, upkeep: Upkeep, arrivals: Arrivals) -> None:
     """Keep media in order by night, finish what was left every minute, and check what has arrived."""
     scheduler.add_job(_collect, CronTrigger(hour=_QUIET_HOUR, minute=30), [upkeep], id=COLLECT_JOB)
     scheduler.add_job(_finish_uploads, IntervalTrigger(seconds=_LEFT_EVERY_S), [upkeep], id=FINISH_JOB)
-    if arrivals is not None:
-        scheduler.add_job(_check_media, IntervalTrigger(seconds=_CHECK_EVERY_S), [arrivals], id=CHECK_JOB)
+    scheduler.add_job(_check_media, IntervalTrigger(seconds=_CHECK_EVERY_S), [arrivals], id=CHECK_JOB)
 
 
 async def _purge(retention: Retention) -> None:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from field_schemas.labels import Label
 from field_schemas.media import DigestName
+from media.thresholds import Thresholds
 from sync.messages import MAX_BATCH
 from sync.push import OFFLINE_DAYS
 
@@ -24,8 +25,11 @@ class SettingsError(Exception):
     """A setting that cannot be used: which, its value, and what is allowed."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be configured. Empty `database_url` and `key_file` mean a file in `data_dir`."""
+class Settings(Thresholds, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be configured, the thresholds of the checks of photos among it.
+
+    Empty `database_url` and `key_file` mean a file in `data_dir`.
+    """
 
     data_dir: Annotated[
         str, Meta(min_length=1), Label("数据目录", "Folder of the server's files; made when missing")

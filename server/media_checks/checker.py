@@ -49,7 +49,7 @@ class MediaChecker:
         digest, record = arrival.blob.digest, arrival.record
         facts = await self._inspector.inspect(file, _digest_name(digest))
         claims = await self._claims(arrival)
-        earlier = await self._seen.near(digest, facts.fingerprint, self._thresholds.same_picture_bits)
+        earlier = await self._seen.near(digest, facts.fingerprint, self._thresholds.photo_same_bits)
         report = check(claims, facts, earlier, self._thresholds)
         await self._seen.remember(SeenPicture(record.id, digest, facts.fingerprint))
         return MediaCheck(

@@ -101,14 +101,15 @@ async def test_reused(desk: Desk) -> None:
     assert "seen_nearly_same" in codes(again)
 
 
-async def test_checked_again(desk: Desk) -> None:
-    """A bomb gets a verdict like any other file."""
+async def test_what_is_no_photo(desk: Desk) -> None:
+    """A file that cannot be decoded gets a verdict like any other."""
     verdict = await desk.check(b"\xff\xd8\xff\xe0 nothing of a photo")
     assert verdict.verdict is Verdict.UNVERIFIED
     assert "file_unreadable" in codes(verdict)
 
 
-async def test_supervisor_reads_it(desk: Desk) -> None:
-    """The verdict can be written as a record: it passes the type's own rules."""
-    assert Role.SUPERVISOR in REGISTRY.get("media_check").access.read
-    assert REGISTRY.get("media_check").patch_of(await desk.check(photo(HONEST)))
+async def test_verdict_is_a_record(desk: Desk) -> None:
+    """The verdict passes its type's own rules, and its author and supervisors may read it."""
+    spec = REGISTRY.get("media_check")
+    assert spec.access.read == {Role.SELF, Role.SUPERVISOR}
+    assert spec.patch_of(await desk.check(photo(HONEST)))

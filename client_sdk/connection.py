@@ -30,6 +30,8 @@ from sync.messages import (
     PushResponse,
     ReceiptRequest,
     ReceiptResponse,
+    SnapshotRequest,
+    SnapshotResponse,
 )
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ _problem = msgspec.json.Decoder(Problem).decode
 _SESSION_OVER = frozenset({"token_missing", "token_invalid", "token_reused", "token_expired", "device_revoked"})
 MAX_ANSWER_BYTES = 64 * 2**20
 """What an answer may hold, unpacked; pages are far smaller."""
+_PIECE = 262_144
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _LIVE = "/v1/live"
 # The server says something each 25 seconds, if only that it is there.
@@ -106,6 +109,31 @@ class Connection:
     async def pull(self, request: PullRequest) -> PullResponse:
         """Ask for a page. Raises as `push`."""
         return self._read(await self._authorized("POST", "/v1/pull", _encode(request)), PullResponse)
+
+    async def snapshot(self, request: SnapshotRequest) -> SnapshotResponse:
+        """Ask for a snapshot. Raises as `push`."""
+        return _decoded(await self._authorized("POST", "/v1/snapshots", _encode(request)), SnapshotResponse)
+
+    async def snapshot_content(self, snapshot: str, start: int) -> AsyncGenerator[bytes, None]:
+        """A snapshot's content from byte `start` on, as it arrives. Raises as `push`."""
+        path = f"/v1/snapshots/{snapshot}"
+        token = await self._token()
+        headers = self._headers("GET", path, self._sessions.identity, token)
+        headers |= {"Range": f"bytes={start}-", "Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        self.traffic.requests += 1
+        began = self._clocks.monotonic_ms()
+        try:
+            async with self._http.stream("GET", path, headers=headers) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise self._failed(response, self._clocks.monotonic_ms() - began)
+                if start and response.status_code != httpx.codes.PARTIAL_CONTENT:
+                    raise Offline("what is in between leaves out the range")
+                async for piece in response.aiter_raw(_PIECE):
+                    self.traffic.received += len(piece)
+                    yield piece
+        except httpx.RequestError as error:
+            raise Offline(f"{type(error).__name__}: {error}") from error
 
     async def digests(self, request: DigestRequest) -> DigestResponse:
         """Ask for the digests of a range. Raises as `push`."""

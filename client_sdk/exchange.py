@@ -6,11 +6,12 @@ import msgspec
 
 from client_sdk.connection import Connection, Traffic
 from client_sdk.errors import Offline, ReceiptInvalid, Rejected, TooOld
+from client_sdk.loading import SnapshotLoader, SnapshotUseless
 from client_sdk.receipts import Receipts, Unknown
 from client_sdk.reports import OnProgress, Progress, SyncReport, VerifyReport
 from client_sdk.sessions import Sessions
-from client_sdk.store import exchanging
-from client_sdk.store.meta import Progressed
+from client_sdk.store import exchanging, loading
+from client_sdk.store.meta import Loading, Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from client_sdk.verification import TooDifferent, Verification
 from field_schemas.registry import Registry
@@ -31,6 +32,8 @@ from sync.receipts import Receipt
 
 _RENUMBERINGS = 3
 _RESTARTS = 3
+_SNAPSHOT_FAILURES = 2
+"""After so many the rest of the sync goes by pages."""
 _BATCH = 500
 _PAGE = 5_000
 _CURSOR_OF_NO_USE = ("cursor_invalid", "cursor_expired", "epoch_changed")
@@ -60,6 +63,8 @@ class Exchange:
         self._stamps = stamps
         self._progress = progress
         self.types = {spec.name: spec.version for spec in registry}
+        self._loader = SnapshotLoader(store, connection, self.types, self._tell_loaded)
+        self._snapshot_failures = 0
         self._receipts = Receipts(store, connection, sessions)
         self._limit = _BATCH
         self._renumberings = _RENUMBERINGS
@@ -215,6 +220,20 @@ class Exchange:
             self._forgotten += pulled.forgotten
             self._tell(Progress("pull", self._pulled))
             more = page.more
+            if page.offers or not more:
+                await self._load(page.offers)
+
+    async def _load(self, offers: list[str]) -> None:
+        """Load a snapshot, or do without: what a part of one brought is of use only with all that follows it."""
+        if not offers and await self._store.run(_loading) is None:
+            return
+        try:
+            await self._loader.load(offers)
+        except SnapshotUseless as error:
+            self._snapshot_failures += 1
+            if await self._store.run(loading.give_up):
+                await self._store.run(_start_over)
+                raise _Restarted from error
 
     async def _completed(self, page: PullResponse) -> PullResponse:
         """The page with those records whole whose deltas do not fit what is here."""
@@ -237,8 +256,15 @@ class Exchange:
             await self._sessions.take_grants(await self._connection.me())
 
     async def _next_page(self) -> PullRequest:
-        progressed = await self._store.run(_progressed)
-        return PullRequest(progressed.cursor, min(_PAGE, MAX_PAGE), types=self.types, deltas=True)
+        progressed, begun = await self._store.run(_progressed), await self._store.run(_loading)
+        return PullRequest(
+            progressed.cursor,
+            min(_PAGE, MAX_PAGE),
+            types=self.types,
+            deltas=True,
+            snapshots=self._snapshot_failures < _SNAPSHOT_FAILURES,
+            loaded=[begun.snapshot.cursor] if begun is not None and begun.is_complete else [],
+        )
 
     async def _page(self) -> PullResponse:
         if self._along is not None:
@@ -253,6 +279,10 @@ class Exchange:
             epoch = None if error.code == "epoch_changed" else progressed.epoch
             await self._store.run(exchanging.start_over, epoch)
             raise _Restarted from error
+
+    def _tell_loaded(self, records: int, left: int) -> None:
+        self._pulled += records
+        self._tell(Progress("pull", self._pulled, self._pulled + left))
 
     def _tell(self, progress: Progress) -> None:
         if self._progress is not None:
@@ -277,3 +307,11 @@ def _set_verified_ms(tables: Tables, time_ms: int) -> None:
 
 def _progressed(tables: Tables) -> Progressed:
     return tables.meta.progressed
+
+
+def _loading(tables: Tables) -> Loading | None:
+    return tables.meta.loading
+
+
+def _start_over(tables: Tables) -> None:
+    exchanging.start_over(tables, tables.meta.progressed.epoch)

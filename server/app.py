@@ -34,7 +34,8 @@ from server.http.routes.media import media_routes
 from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
 from server.http.routes.sessions import session_routes
-from server.http.routes.sync import Reading, pull_routes, push_routes
+from server.http.routes.snapshots import snapshot_routes
+from server.http.routes.sync import PullBounds, Reading, pull_routes, push_routes
 from server.http.routes.uploads import upload_routes
 from server.http.turnstile import Turnstile
 from server.jobs import add_media_jobs, daily_jobs
@@ -52,6 +53,8 @@ from server.receipts import ReceiptSigner
 from server.retention import Retention
 from server.serving import run_many, run_one, when_leaving
 from server.settings import Settings, environment_of, load_settings
+from server.snapshots.files import SnapshotFiles
+from server.snapshots.library import Snapshots
 from server.storage.database import Database, open_database, reach
 from server.storage.migrate import initialise, migrate, pending
 from sync.clock import Milliseconds
@@ -92,13 +95,16 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     signer = ReceiptSigner(key)
     devices = Devices(database, clock)
     gate = Gate(tokens, sessions, clock)
-    reading = Reading(database.store, registry, devices, settings.min_protocol, clock)
+    pull_bounds = PullBounds(settings.min_protocol, settings.snapshot_from)
+    reading = Reading(database.store, registry, devices, pull_bounds, clock)
     media = Media(settings, database, registry, key, clock)
 
     inspector = Inspector()
     checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
     arrivals = Arrivals(database, media.shelf, queue, check or checker.check, clock, secrets.token_bytes)
-    jobs = daily_jobs(Retention(database, settings.device_idle_days, clock))
+    files = SnapshotFiles(Path(settings.data_dir) / "snapshots")
+    snapshots = Snapshots(database.store, registry, files, clock)
+    jobs = daily_jobs(Retention(database, settings.device_idle_days, clock), snapshots)
     add_media_jobs(jobs, media.upkeep, arrivals)
 
     @asynccontextmanager
@@ -116,6 +122,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
             hub.close()
             jobs.shutdown(wait=False)
             await inspector.close()
+            await snapshots.stop()
             await queue.stop()
             for task in live:
                 task.cancel()
@@ -127,6 +134,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
         *session_routes(gate, sessions, database.store, tokens.life_s, signer.public_key, clock),
         *push_routes(gate, queue, media.references, settings.max_batch, reading),
         *pull_routes(gate, reading),
+        *snapshot_routes(gate, snapshots),
         *record_routes(gate, database.store, registry, clock),
         *live_routes(gate, hub, clock),
         *receipt_routes(gate, database.store, signer, clock),

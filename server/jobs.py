@@ -10,12 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.media.arrivals import Arrivals
 from server.media.upkeep import Upkeep
 from server.retention import Retention
+from server.snapshots.library import Snapshots
 from sync.storage import Collision
 
 PURGE_JOB = "purge"
 COLLECT_JOB = "collect"
 FINISH_JOB = "finish uploads"
 CHECK_JOB = "check media"
+SNAPSHOTS_JOB = "snapshots"
 _QUIET_HOUR = 3
 """Local time: the street is empty then."""
 _LEFT_EVERY_S = 60
@@ -24,10 +26,11 @@ _CHECK_EVERY_S = 5
 _log = structlog.get_logger(__name__)
 
 
-def daily_jobs(retention: Retention) -> AsyncIOScheduler:
+def daily_jobs(retention: Retention, snapshots: Snapshots) -> AsyncIOScheduler:
     """The scheduler, not started yet. A time that was missed is made up for once."""
     scheduler = AsyncIOScheduler(job_defaults={"coalesce": True, "misfire_grace_time": None})
     scheduler.add_job(_purge, CronTrigger(hour=_QUIET_HOUR), [retention], id=PURGE_JOB)
+    scheduler.add_job(_drop_snapshots, CronTrigger(hour=_QUIET_HOUR), [snapshots], id=SNAPSHOTS_JOB)
     return scheduler
 
 
@@ -74,3 +77,12 @@ async def _check_media(arrivals: Arrivals) -> None:
         await arrivals.check_due()
     except (SQLAlchemyError, OSError) as error:
         _log.warning("media_not_checked", error=repr(error))
+
+
+async def _drop_snapshots(snapshots: Snapshots) -> None:
+    try:
+        dropped = snapshots.drop_unused()
+    except OSError as error:
+        _log.warning("snapshots_not_dropped", error=repr(error))
+        return
+    _log.info("snapshots_dropped", count=dropped)

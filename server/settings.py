@@ -14,6 +14,7 @@ from field_schemas.labels import Label
 from field_schemas.media import DigestName
 from media.thresholds import Thresholds
 from sync.messages import MAX_BATCH
+from sync.pull import SNAPSHOT_FROM
 from sync.push import OFFLINE_DAYS
 
 PREFIX = "GRIDWALK_"
@@ -82,6 +83,11 @@ class Settings(Thresholds, msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         Meta(ge=1, le=1_000),
         Label("仍可拉取的最低协议版本", "Oldest version of the messages that may still pull"),
     ] = 1
+    snapshot_from: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000_000),
+        Label("街道记录达到多少条时以快照首次同步", "Records of a street that make a first sync take a snapshot"),
+    ] = SNAPSHOT_FROM
     device_idle_days: Annotated[
         int,
         Meta(ge=1, le=3_650),

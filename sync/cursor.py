@@ -32,7 +32,7 @@ class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=Tru
 
     @property
     def reached(self) -> FeedPosition:
-        """Up to where the device may hold records of the view."""
+        """Up to where the device may hold records of the view; the very start when it has read nothing of it."""
         return max(self.position, self.before)
 
     def resumed(self, roles: str) -> "ViewCursor":

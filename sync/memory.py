@@ -1,6 +1,7 @@
 """A store in memory, for tests and simulation: the same contract, no durability."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -8,6 +9,11 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from field_schemas.access import Grant
+from field_schemas.registry import Registry
+from sync.authority import Actor
+from sync.errors import SyncError
+from sync.messages import Snapshot, SnapshotBlock, SnapshotRequest, SnapshotResponse
+from sync.snapshot import Moment, SnapshotKey, cursor_behind, cuts, encode_block, key_of, may_read, moment_of
 from sync.storage import (
     Collision,
     FeedEntry,
@@ -15,6 +21,7 @@ from sync.storage import (
     FeedRow,
     LoggedChange,
     Member,
+    ReadTransaction,
     StoredRecord,
     WriteBatch,
 )
@@ -50,6 +57,67 @@ class State(msgspec.Struct, frozen=True):
             feeds=feeds,
             sequences={**self.sequences, **batch.sequences},
         )
+
+
+class MadeSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot and what it is of."""
+
+    key: SnapshotKey
+    made: Moment
+    blocks: list[bytes]
+    records: list[int]
+    apart: list[uuid.UUID]
+
+    @property
+    def content(self) -> str:
+        """A name of what the blocks hold."""
+        return hashlib.sha256(b"".join(self.blocks)).hexdigest()[:16]
+
+
+class MemorySnapshots:
+    """Snapshots in memory, each made when first asked for and then kept; `known` are those there are already."""
+
+    def __init__(
+        self, registry: Registry, block_records: int, known: Mapping[str, MadeSnapshot] | None = None
+    ) -> None:
+        self.kept = dict(known or {})
+        self._registry = registry
+        self._block_records = block_records
+
+    async def ask(
+        self, tx: ReadTransaction, reader: Actor, request: SnapshotRequest, now_ms: int
+    ) -> SnapshotResponse:
+        """The snapshot for `reader`. Raises SyncError `scope_denied`."""
+        key = await key_of(tx, self._registry, reader, request, now_ms)
+        digest = key.digest(self._registry)
+        kept = self.kept.get(digest)
+        if kept is None or kept.made.position < await tx.purged():
+            kept = self.kept[digest] = await self._make(tx, key, now_ms)
+        cursor = cursor_behind(key, kept.made, reader, request, now_ms)
+        blocks = [
+            SnapshotBlock(len(block), records, hashlib.sha256(block).hexdigest())
+            for block, records in zip(kept.blocks, kept.records, strict=True)
+        ]
+        return SnapshotResponse(Snapshot(f"{digest}-{kept.content}", cursor, blocks, kept.apart))
+
+    async def content(self, tx: ReadTransaction, reader: Actor, snapshot: str, now_ms: int) -> bytes:
+        """The whole content. Raises SyncError `not_found` or `scope_denied`."""
+        digest, _, content = snapshot.partition("-")
+        kept = self.kept.get(digest)
+        if kept is None or kept.content != content:
+            raise SyncError("not_found", f"there is no snapshot {snapshot}")
+        if not await may_read(tx, kept.key, reader, now_ms):
+            raise SyncError("scope_denied", "the snapshot was made for readers of other roles")
+        return b"".join(kept.blocks)
+
+    async def _make(self, tx: ReadTransaction, key: SnapshotKey, now_ms: int) -> MadeSnapshot:
+        made = MadeSnapshot(key, await moment_of(tx), [], [], [])
+        async for cut in cuts(tx, self._registry, key, now_ms, self._block_records):
+            made.apart.extend(cut.apart)
+            if cut.records:
+                made.blocks.append(encode_block(cut.records))
+                made.records.append(len(cut.records))
+        return made
 
 
 class MemoryStore:

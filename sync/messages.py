@@ -19,6 +19,8 @@ MAX_PAGE = 10_000
 """Records in one page of a pull."""
 MAX_FETCH = 1_000
 """Records in one fetch."""
+MAX_LOADED = 100
+"""Snapshots named in one pull."""
 MAX_INTEGER = 2**53 - 1
 
 
@@ -78,6 +80,8 @@ class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `types` are the record types the reader knows, each with the version it knows (None: all as they are now).
     `deltas`: of records that the reader holds by its cursor, what changed is enough.
+    `snapshots`: large scopes may be offered instead of sent; `loaded` are the cursors of those snapshots that the
+    reader has loaded to the end since the last pull.
     """
 
     cursor: str | None = None
@@ -85,6 +89,8 @@ class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     protocol: Sequence = PROTOCOL
     types: dict[str, Sequence] | None = None
     deltas: bool = False
+    snapshots: bool = False
+    loaded: Annotated[list[str], msgspec.Meta(max_length=MAX_LOADED)] = []
 
 
 class WireRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +115,7 @@ class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `forget` are records that left the reader's scopes. `scopes` are all scopes the reader now receives: records
     that lie in none of them are to be dropped. `authority` differs when the reader's grants do (sync.authority).
+    `offers` are those of the scopes whose records come as a snapshot, when all else has been sent.
     """
 
     epoch: uuid.UUID
@@ -120,6 +127,41 @@ class PullResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     records: list[WireRecord]
     forget: list[uuid.UUID] = []
     authority: str = ""
+    offers: list[str] = []
+
+
+class SnapshotRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for the snapshot of a scope that a pull has offered. `types` as in PullRequest."""
+
+    scope: str
+    types: dict[str, Sequence] | None = None
+
+
+class SnapshotBlock(msgspec.Struct, frozen=True):
+    """One piece of a snapshot's content: its length in `bytes`, its SHA-256 in hex, and how many records it holds."""
+
+    bytes: Count
+    records: Count
+    sha256: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that the reader may see in a scope, as of one moment: `blocks` that follow each other in the content `id`.
+
+    `apart` are further records of the scope, to be fetched by id before the blocks. With all of it stored, `cursor`
+    goes into PullRequest.loaded.
+    """
+
+    id: str
+    cursor: str
+    blocks: list[SnapshotBlock]
+    apart: list[uuid.UUID] = []
+
+
+class SnapshotResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The snapshot, or nothing while it is still being made: ask again."""
+
+    snapshot: Snapshot | None = None
 
 
 class PushRequest(msgspec.Struct, frozen=True, omit_defaults=True):

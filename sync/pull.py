@@ -1,11 +1,11 @@
 """Pull: what a reader may see and has not seen yet, view by view, a page at a time."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from field_schemas.access import Grant
+from field_schemas.access import Grant, Role
 from field_schemas.registry import Registry
 from field_schemas.scopes import covers, feed_key
 from sync.authority import Actor, authority_tag
@@ -17,13 +17,22 @@ from sync.messages import PullRequest, PullResponse, WireRecord
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
 from sync.visible import Sight
 
+SNAPSHOT_FROM = 10_000
+"""A street that holds so many entries comes as a snapshot to devices that have read nothing of it."""
+PAGE_BYTES = 4_000_000
+"""A page ends once its records hold so many bytes."""
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
 
 
 async def pull(
-    tx: ReadTransaction, registry: Registry, reader: Actor, request: PullRequest, now_ms: int
+    tx: ReadTransaction,
+    registry: Registry,
+    reader: Actor,
+    request: PullRequest,
+    now_ms: int,
+    snapshot_from: int = SNAPSHOT_FROM,
 ) -> PullResponse:
     """The next page for `reader`, by the grants that hold at `now_ms`.
 
@@ -33,15 +42,17 @@ async def pull(
     cursor = await _cursor(tx, request.cursor)
     sight = Sight(registry, reader, now_ms, request.types)
     page = _Page(tx, registry, sight, request.limit, await tx.horizon(), request.deltas)
-    types = () if request.types is None else (f"{name} {version}" for name, version in request.types.items())
-    types_tag = tag_of(types)
-    # What the device holds may lie in a view that is new to it: of a wider one that it has lost.
-    held = max((view.reached for view in cursor.views.values()), default=FeedPosition())
-    never_read = ViewCursor(FeedPosition(), "", held)
+    offered: list[str] = []
+    scopes = await views_of(tx, sight.grants)
+    starts = _Starts(cursor, [await _cursor(tx, text) for text in request.loaded], scopes)
     views: dict[str, ViewCursor] = {}
-    for view in await views_of(tx, sight.grants):
-        tag = tag_of(_grants_within(sight.grants, view))
-        start = cursor.views.get(view, never_read).resumed(tag + types_tag)
+    for view in scopes:
+        tag = view_tag(sight.grants, view, request.types)
+        if request.snapshots and starts.is_new(view) and await _comes_as_snapshot(tx, sight, view, snapshot_from):
+            offered.append(view)
+            views[view] = ViewCursor(FeedPosition(), tag)
+            continue
+        start = starts.of(view).resumed(tag)
         position = await page.read(view, start)
         complete = page.complete.get(view, start.complete)
         views[view] = msgspec.structs.replace(start, position=position, complete=complete)
@@ -50,12 +61,19 @@ async def pull(
         server_ms=now_ms,
         stamp=stamp_at(now_ms),
         cursor=Cursor(cursor.epoch, views, cursor.purged).encode(),
-        more=page.more,
+        more=page.more or bool(offered),
         scopes=sorted(views),
         records=list(page.records.values()),
         forget=sorted(page.forget - page.records.keys()),
         authority=authority_tag(reader.grants, now_ms),
+        offers=[] if page.more else offered,
     )
+
+
+async def _comes_as_snapshot(tx: ReadTransaction, sight: Sight, view: str, at_least: int) -> bool:
+    if uniform_roles(sight.grants, view) is None:
+        return False
+    return len(await tx.feed(feed_key(view), FeedPosition(), at_least)) == at_least
 
 
 async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:
@@ -70,6 +88,54 @@ async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:
     if stale and cursor.purged < purged:
         raise SyncError("cursor_expired", "deleted records the device may hold are not remembered any more")
     return Cursor(epoch, cursor.views, purged)
+
+
+class _Starts:
+    """Where each view is read on from: as the cursor says, or behind a snapshot that was loaded since."""
+
+    def __init__(self, cursor: Cursor, loaded: Iterable[Cursor], views: Iterable[str]) -> None:
+        self._known = cursor.views
+        self._loaded = {view: start for one in loaded for view, start in one.views.items()}
+        self._lost = cursor.views.keys() - set(views)
+        # What the device holds may lie in a view that is new to it: of a wider one that it has lost.
+        held = max((view.reached for view in cursor.views.values()), default=FeedPosition())
+        self._never_read = ViewCursor(FeedPosition(), "", held)
+
+    def of(self, view: str) -> ViewCursor:
+        """How far the device has come with `view`."""
+        known, loaded = self._known.get(view), self._loaded.get(view)
+        if known is not None and known.reached > FeedPosition():
+            return known
+        if self._may_hold_of(view):
+            before = max(self._never_read.before, loaded.reached if loaded else FeedPosition())
+            return ViewCursor(FeedPosition(), "", before)
+        return loaded or known or self._never_read
+
+    def is_new(self, view: str) -> bool:
+        """Whether the device holds nothing for the sake of `view`, and nothing of it that it must forget."""
+        known = self._known.get(view)
+        unread = view not in self._loaded and (known is None or known.reached == FeedPosition())
+        return unread and not self._may_hold_of(view)
+
+    def _may_hold_of(self, view: str) -> bool:
+        """Whether a view that the reader has lost may have brought records of `view`: only other areas have not."""
+        return any(not one.startswith("grid:") or covers(one, view) or covers(view, one) for one in self._lost)
+
+
+def view_tag(grants: Iterable[Grant], view: str, types: Mapping[str, int] | None) -> str:
+    """What a view is read by, as its cursor holds it: the roles, and the types the reader knows."""
+    known = () if types is None else (f"{name} {version}" for name, version in types.items())
+    return tag_of(_grants_within(grants, view)) + tag_of(known)
+
+
+def uniform_roles(grants: Iterable[Grant], view: str) -> frozenset[Role] | None:
+    """The roles that `grants` give over all of an area; None where parts of it have more, and for other views."""
+    if not view.startswith("grid:"):
+        return None
+    held = [*grants]
+    over = frozenset(grant.role for grant in held if covers(grant.scope, view))
+    parts = {grant.role for grant in held if covers(view, grant.scope)}
+    return over if parts <= over else None
 
 
 def _grants_within(grants: Iterable[Grant], view: str) -> set[str]:
@@ -111,6 +177,7 @@ class _Page:
         self.complete: dict[str, int] = {}
         self.more = False
         self._deltas = deltas
+        self._bytes = 0
 
     async def read(self, view: str, start: ViewCursor) -> FeedPosition:
         """Add what fits from `view`; the position reached.
@@ -121,14 +188,18 @@ class _Page:
         # The device may hold records that were written since it read them, by roles that it has lost meanwhile.
         lost_roles = start.before > FeedPosition()
         room = self.limit - len(self.records) - len(self.forget)
-        if room <= 0:
+        if room <= 0 or self._bytes > PAGE_BYTES:
             self.more = True
             return after
         entries = await self.tx.feed(feed_key(view), after, room)
         stored = await self.tx.records({entry.record for entry in entries})
         held = start.complete if self._deltas else 0
         for entry in entries:
+            if self._bytes > PAGE_BYTES:
+                self.more = True
+                return after
             record = stored[entry.record]
+            after = entry.position
             if (shown := self.sight.show(record, held)) is not None:
                 self._add(shown)
             elif entry.gone or lost_roles or self._may_have_moved(record):
@@ -137,13 +208,14 @@ class _Page:
             self.complete[view] = max([start.complete, *(entry.position.version for entry in entries)])
             return max(after, self.horizon)
         self.more = True
-        return entries[-1].position
+        return after
 
     def _add(self, shown: WireRecord) -> None:
         """Put a record on the page. One that another view has sent whole stays whole."""
         known = self.records.get(shown.id)
         if known is None or known.since:
             self.records[shown.id] = shown
+            self._bytes += len(bytes(shown.fields))
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

@@ -41,6 +41,11 @@ class Lens(msgspec.Struct, frozen=True):
         return fields if self.older is None else _encode(self.spec.downgraded(_decode(fields), self.older))
 
 
+def grants_held(reader: Actor, now_ms: int) -> tuple[Grant, ...]:
+    """What `reader` may see at `now_ms`, implied grants included."""
+    return with_implied(grants_at(reader.grants, now_ms), reader.user)
+
+
 class Sight:
     """What one reader may see at one moment.
 
@@ -50,7 +55,7 @@ class Sight:
     def __init__(
         self, registry: Registry, reader: Actor, now_ms: int, types: Mapping[str, int] | None = None
     ) -> None:
-        self.grants: tuple[Grant, ...] = with_implied(grants_at(reader.grants, now_ms), reader.user)
+        self.grants = grants_held(reader, now_ms)
         self._registry = registry
         self._types = types
         self._lenses: dict[tuple[str, tuple[str, ...]], Lens | None] = {}

@@ -29,7 +29,7 @@ from sync.decision import Submission
 from sync.errors import SyncError
 from sync.history import history
 from sync.ids import derived_id
-from sync.memory import MemoryStore, State
+from sync.memory import MemorySnapshots, MemoryStore, State
 from sync.messages import (
     Change,
     DigestRequest,
@@ -40,6 +40,7 @@ from sync.messages import (
     PushResponse,
     ReceiptRequest,
     ReceiptResponse,
+    SnapshotRequest,
 )
 from sync.pull import pull
 from sync.push import push
@@ -113,6 +114,8 @@ class FakeServer:
         self.revoked: set[uuid.UUID] = set()
         self.min_protocol = 1
         self.lines: list[asyncio.Queue[str | None]] = []
+        self.snapshot_from = 10_000
+        self.snapshots = MemorySnapshots(registry, block_records=4)
         self._proofs: set[str] = set()
         self._count = 0
 
@@ -207,6 +210,8 @@ class FakeServer:
             return httpx.Response(204)
         if isinstance(body, AsyncIterator):
             return httpx.Response(200, content=body)
+        if isinstance(body, httpx.Response):
+            return body
         packed = compressed(_encode(body), Coding.ZSTD)
         headers = {"content-type": MSGPACK, "content-encoding": Coding.ZSTD}
         return httpx.Response(200, stream=httpx.ByteStream(packed), headers=headers)
@@ -254,6 +259,11 @@ class FakeServer:
             match (request.method, *request.url.path.split("/")[2:]):
                 case ("POST", "pull"):
                     return await self._pull(actor, content)
+                case ("POST", "snapshots"):
+                    return await self.snapshots.ask(tx, actor, decode(content, type=SnapshotRequest), now)
+                case ("GET", "snapshots", snapshot):
+                    whole = await self.snapshots.content(tx, actor, snapshot, now)
+                    return _part(whole, request.headers["range"])
                 case ("POST", "digests"):
                     return await digest(tx, self.registry, actor, decode(content, type=DigestRequest), now)
                 case ("POST", "records", "fetch"):
@@ -282,14 +292,14 @@ class FakeServer:
         if asked.protocol < self.min_protocol:
             raise Problem(426, "client_too_old")
         async with self.store.reading() as tx:
-            return await pull(tx, self.registry, actor, asked, self.time.ms)
+            return await pull(tx, self.registry, actor, asked, self.time.ms, self.snapshot_from)
 
     async def _page_along(self, actor: Actor, asked: PullRequest | None) -> PullResponse | None:
         if asked is None or actor.revoked or asked.protocol < self.min_protocol:
             return None
         async with self.store.reading() as tx:
             with contextlib.suppress(SyncError):
-                return await pull(tx, self.registry, actor, asked, self.time.ms)
+                return await pull(tx, self.registry, actor, asked, self.time.ms, self.snapshot_from)
         return None
 
     def _proven(self, request: httpx.Request) -> str:
@@ -369,6 +379,12 @@ class FakeServer:
             "grants": self.users[session.user][1], "server_ms": self.time.ms,
             "server_key": base64.urlsafe_b64encode(self.key.public_key().public_bytes_raw()).rstrip(b"=").decode(),
         }  # fmt: skip
+
+
+def _part(whole: bytes, wanted: str) -> httpx.Response:
+    """The answer to a request for a range that has no end."""
+    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+    return httpx.Response(206, stream=httpx.ByteStream(whole[start:]))
 
 
 async def lost(_request: httpx.Request) -> httpx.Response | None:

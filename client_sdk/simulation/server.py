@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import httpx
@@ -22,6 +22,7 @@ from sync.authority import Actor
 from sync.decision import Submission
 from sync.errors import SequenceError, SyncError
 from sync.history import history
+from sync.memory import MadeSnapshot, MemorySnapshots
 from sync.messages import (
     DigestRequest,
     DigestResponse,
@@ -34,17 +35,21 @@ from sync.messages import (
     PushResponse,
     ReceiptRequest,
     ReceiptResponse,
+    SnapshotRequest,
+    SnapshotResponse,
     WireRecord,
 )
 from sync.pull import pull
 from sync.push import push
 from sync.receipts import receipt
+from sync.snapshot import decode_block
 from sync.storage import Collision
 from sync.verify import digest, fetch
 
 MSGPACK = "application/msgpack"
 _PROOF_WINDOW_MS = 120_000
 _WRITERS = 2
+_SNAPSHOT_FROM, _BLOCK_RECORDS, _MADE_ANEW = 4, 2, 0.3
 _ATTEMPTS = 5
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 _decode = msgspec.msgpack.decode
@@ -103,6 +108,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._requests: list[asyncio.Future[httpx.Response | None]] = []
         self._pushes = PushQueue(self._commit)
+        self._snapshots: dict[str, MadeSnapshot] = {}
 
     def start(self) -> None:
         """Begin to serve."""
@@ -112,6 +118,7 @@ class Server:
         self.alive = True
         self.steps_to_live = None
         self._pushes.clear()
+        self._snapshots.clear()
         self._tasks = [asyncio.ensure_future(self._pushes.write()) for _ in range(_WRITERS)]
 
     def kill(self) -> None:
@@ -155,7 +162,8 @@ class Server:
 
     async def _serve(self, request: httpx.Request, answer: asyncio.Future[httpx.Response | None]) -> None:
         try:
-            response = httpx.Response(200, content=_encode(await self._route(request)))
+            body = await self._route(request)
+            response = body if isinstance(body, httpx.Response) else httpx.Response(200, content=_encode(body))
         except Problem as problem:
             response = self._problem(problem)
         except SyncError as error:
@@ -196,6 +204,10 @@ class Server:
                 return await self._pull(self._active(request), _decode(request.content, type=PullRequest))
             case "/v1/digests":
                 return await self._digest(self._active(request), _decode(request.content, type=DigestRequest))
+            case "/v1/snapshots":
+                return await self._ask_snapshot(self._active(request), _decode(request.content, type=SnapshotRequest))
+            case path if path.startswith("/v1/snapshots/"):
+                return await self._snapshot_content(self._active(request), request)
             case "/v1/records/fetch":
                 return await self._fetch(self._active(request), _decode(request.content, type=FetchRequest))
             case "/v1/receipts":
@@ -267,9 +279,36 @@ class Server:
         asked = msgspec.structs.replace(asked, limit=min(asked.limit, self._rng.choice((2, 5, 20, 500))))
         grants, now = self._grants(session.user), self._world.now_ms()
         async with self._store.reading() as tx:
-            page = await pull(tx, self.program.registry, Actor(session.user, session.device, grants), asked, now)
+            reader = Actor(session.user, session.device, grants)
+            page = await pull(tx, self.program.registry, reader, asked, now, _SNAPSHOT_FROM)
             self._world.on_delivery(session, grants, now, page.records, tx)
         return page
+
+    def _snapshots_of(self, known: Mapping[str, MadeSnapshot]) -> MemorySnapshots:
+        return MemorySnapshots(self.program.registry, _BLOCK_RECORDS, known)
+
+    async def _ask_snapshot(self, session: Session, asked: SnapshotRequest) -> SnapshotResponse:
+        reader, now = Actor(session.user, session.device, self._grants(session.user)), self._world.now_ms()
+        known = {} if self._rng.random() < _MADE_ANEW else dict(self._snapshots)
+        snapshots = self._snapshots_of(known)
+        async with self._store.reading() as tx:
+            response = await snapshots.ask(tx, reader, asked, now)
+            for made in snapshots.kept.keys() - known.keys():
+                groups = [group for block in snapshots.kept[made].blocks for group in decode_block(block)]
+                shown = [wire for group in groups for wire in group.records()]
+                self._world.on_delivery(session, reader.grants, now, shown, tx)
+        self._snapshots.update(snapshots.kept)
+        return response
+
+    async def _snapshot_content(self, session: Session, request: httpx.Request) -> httpx.Response:
+        """The content from the start that the range names to a place where chance breaks it off."""
+        snapshot = request.url.path.rpartition("/")[2]
+        reader, now = Actor(session.user, session.device, self._grants(session.user)), self._world.now_ms()
+        async with self._store.reading() as tx:
+            whole = await self._snapshots_of(self._snapshots).content(tx, reader, snapshot, now)
+        start = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        end = len(whole) if self.calm else self._rng.randint(start, len(whole) * 2)
+        return httpx.Response(206, stream=httpx.ByteStream(whole[start:end]))
 
     async def _fetch(self, session: Session, asked: FetchRequest) -> FetchResponse:
         grants, now = self._grants(session.user), self._world.now_ms()

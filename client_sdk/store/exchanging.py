@@ -60,6 +60,7 @@ def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
     same = epoch is not None and epoch == before.epoch
     if not same:
         tables.meta.receipt = None
+    tables.meta.loading = None
     tables.meta.progressed = Progressed(epoch, None, before.scopes if same else (), before.round + 1)
 
 
@@ -71,7 +72,7 @@ def reconcile(tables: Tables, response: PushResponse) -> None:
 
 def take_fetched(tables: Tables, response: FetchResponse) -> Pulled:
     """Store records that were asked for by id: what the server says is right, whatever is here."""
-    _store(tables, response.records)
+    store_records(tables, response.records)
     return Pulled(len(response.records), _forget(tables, [record.bytes for record in response.forget]))
 
 
@@ -79,7 +80,7 @@ def take_newer(tables: Tables, record: WireRecord) -> None:
     """Store a record where it is newer than what is here."""
     row = tables.records.get(record.id)
     if row is None or row.version < record.version:
-        _store(tables, [record])
+        store_records(tables, [record])
 
 
 def lacking(tables: Tables, records: Iterable[WireRecord]) -> list[uuid.UUID]:
@@ -92,10 +93,15 @@ def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: 
     """Store a page of the pull that `meta.progressed` describes, and how far it leads."""
     before = tables.meta.progressed
     tables.meta.progressed = Progressed(page.epoch, page.cursor, tuple(page.scopes), before.round)
+    loading = tables.meta.loading
+    if loading is not None and loading.is_complete:
+        # The pull that this page answers said so, and the cursor goes on from there.
+        tables.meta.loading = None
     tables.meta.anchor = anchor
     tables.meta.stamp = stamp
     known = tables.records.known([wire.id.bytes for wire in page.records])
-    _store(tables, [wire for wire in page.records if not _outdated(known.get(wire.id.bytes), wire, before.round)])
+    current = [wire for wire in page.records if not _outdated(known.get(wire.id.bytes), wire, before.round)]
+    store_records(tables, current)
     forgotten = _forget(tables, [record.bytes for record in page.forget])
     if any(not _covered(scope, page.scopes) for scope in before.scopes):
         forgotten += _forget(tables, _outside(tables, page.scopes))
@@ -117,7 +123,7 @@ def _outdated(known: Known | None, wire: WireRecord, current: int) -> bool:
     return known is not None and known.round == current and known.version > wire.version
 
 
-def _store(tables: Tables, records: Iterable[WireRecord]) -> None:
+def store_records(tables: Tables, records: Iterable[WireRecord]) -> None:
     """Store records as the server said them. Those of types that this program does not know are no use to it."""
     live = tables.outbox.live_records()
     current = tables.meta.progressed.round

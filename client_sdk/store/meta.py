@@ -10,6 +10,7 @@ from client_sdk.identity import Identity
 from client_sdk.store.frames import IDENTITY, RECEIPT, frame, unframe
 from field_schemas.access import Grant
 from sync.clock import Anchor
+from sync.messages import Snapshot
 from sync.receipts import Receipt
 
 T = TypeVar("T")
@@ -45,6 +46,33 @@ class Progressed(msgspec.Struct, frozen=True):
     cursor: str | None = None
     scopes: tuple[str, ...] = ()
     round: int = 0
+
+
+class Loading(msgspec.Struct, frozen=True):
+    """The snapshot of `scope` on its way into the store: `blocks` of its blocks are here.
+
+    `types` are the record types that the program knew when it began, which is how the blocks have them.
+    """
+
+    scope: str
+    snapshot: Snapshot
+    types: dict[str, int]
+    blocks: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is here."""
+        return self.blocks == len(self.snapshot.blocks) and not self.snapshot.apart
+
+    @property
+    def left(self) -> int:
+        """How many records are in the blocks that are not here yet."""
+        return sum(block.records for block in self.snapshot.blocks[self.blocks :])
+
+    @property
+    def offset(self) -> int:
+        """Where in the content the next block begins."""
+        return sum(block.bytes for block in self.snapshot.blocks[: self.blocks])
 
 
 class Meta:
@@ -103,6 +131,18 @@ class Meta:
     @progressed.setter
     def progressed(self, progressed: Progressed) -> None:
         self._write("progressed", _encode(progressed))
+
+    @property
+    def loading(self) -> Loading | None:
+        """The snapshot that is being loaded, also when it is complete but the server was not told so yet."""
+        return self._read("loading", Loading)
+
+    @loading.setter
+    def loading(self, loading: Loading | None) -> None:
+        if loading is None:
+            self._db.execute("DELETE FROM meta WHERE key = 'loading'")
+        else:
+            self._write("loading", _encode(loading))
 
     @property
     def receipt(self) -> KeptReceipt | None:

@@ -24,6 +24,29 @@ ON CONFLICT (rowid) DO UPDATE SET type = excluded.type, version = excluded.versi
 """
 
 
+_ADD = """
+INSERT INTO records (id, type, version, owner, round, fields, cell, lon, lat, gone, deleted, rowid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT (id) DO NOTHING
+"""
+# A damaged store may hold text of rows that are lost.
+_ADD_TEXT = "INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)"
+Place = tuple[int | None, float | None, float | None]
+"""The columns cell, lon, lat."""
+
+
+class NewRow(NamedTuple):
+    """A record as the server said it, with its index columns and its text for the index."""
+
+    id: bytes
+    type: str
+    version: int
+    owner: str | None
+    round: int
+    fields: bytes
+    place: Place
+    text: str
+
+
 class RecordRow(NamedTuple):
     """One record. `version` is the server's, 0 while only this device knows it (see `schema` for the rest)."""
 
@@ -106,8 +129,20 @@ class Records:
                 texts.append((rowid, text))
         self._db.executemany(_UPSERT, upserts)
         self._db.executemany("DELETE FROM search WHERE rowid = ?", old)
-        # A damaged store may hold text of rows that are lost.
-        self._db.executemany("INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)", texts)
+        self._db.executemany(_ADD_TEXT, texts)
+
+    def add_new(self, rows: Sequence[NewRow]) -> set[bytes]:
+        """Insert those of the records that are not here; the ids of the others. Each is at most once in `rows`."""
+        (last,) = self._db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
+        numbered = list(enumerate(rows, last + 1))
+        added = self._db.executemany(_ADD, ((*row[:6], *row.place, rowid) for rowid, row in numbered)).rowcount
+        standing: set[bytes] = set()
+        if added < len(rows):
+            known = self.known([row.id for row in rows])
+            standing = {record for record, one in known.items() if one.rowid <= last}
+        texts = ((rowid, row.text) for rowid, row in numbered if row.text and row.id not in standing)
+        self._db.executemany(_ADD_TEXT, texts)
+        return standing
 
     def drop(self, ids: Iterable[bytes]) -> int:
         """Remove records; how many there were."""
@@ -137,16 +172,17 @@ class Records:
         row = self._db.execute("SELECT rowid FROM records WHERE id = ?", (record,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _indexed(self, row: RecordRow) -> tuple[tuple[int | None, float | None, float | None], str]:
+    def _indexed(self, row: RecordRow) -> tuple[Place, str]:
         """(cell, lon, lat) and text for the indexes, empty for what queries must not find."""
         if row.deleted or row.type not in self._registry:
             return (None, None, None), ""
         spec = self._registry.get(row.type)
         fields = row.decoded()
-        return _place(spec, fields), indexed(spec.text_of(fields))
+        return place_in(spec, fields), indexed(spec.text_of(fields))
 
 
-def _place(spec: RecordType[Any], fields: dict[str, Any]) -> tuple[int | None, float | None, float | None]:
+def place_in(spec: RecordType[Any], fields: dict[str, Any]) -> Place:
+    """Where a record with these fields lies, for the index by place."""
     try:
         position = spec.position(fields)
     except msgspec.ValidationError:

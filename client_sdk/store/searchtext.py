@@ -10,6 +10,8 @@ _CJK = re.compile(
 
 def indexed(text: str) -> str:
     """What to put into the index for `text`."""
+    if text.isascii():
+        return text
     return " ".join(_CJK.split(unicodedata.normalize("NFKC", text)))
 
 

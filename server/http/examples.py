@@ -79,6 +79,20 @@ PULL_ANSWER: dict[str, Any] = {
         }
     ],
 }
+SNAPSHOT: dict[str, Any] = {"scope": "grid:440304007"}
+SNAPSHOT_ANSWER: dict[str, Any] = {
+    "snapshot": {
+        "id": "8d5e957f297893487bd98fa830fa6413-9f86d081884c7d65",
+        "cursor": PULL_ANSWER["cursor"],
+        "blocks": [
+            {
+                "bytes": 801_224,
+                "records": 16_000,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            }
+        ],
+    }
+}
 DIGESTS: dict[str, Any] = {"scope": "grid:440304007", "prefix": "a6"}
 DIGESTS_ANSWER: dict[str, Any] = {
     "count": 1,

@@ -83,16 +83,20 @@ def answer_coding(request: AnyRequest) -> Coding | None:
     return best[1] if best else None
 
 
+def encoded(request: AnyRequest, value: Any) -> bytes:
+    """`value` in the encoding the client reads."""
+    return (_json if answer_wire(request) is Wire.JSON else _msgpack)(value)
+
+
 def answer(request: AnyRequest, value: Any, status: int = 200) -> Response[bytes]:
     """`value` in the encoding and coding the client reads."""
-    wire = answer_wire(request)
-    body = (_json if wire is Wire.JSON else _msgpack)(value)
+    body = encoded(request, value)
     headers = {"Vary": "Accept, Accept-Encoding"}
     coding = answer_coding(request)
     if coding is not None and len(body) >= WORTH_BYTES:
         body = compressed(body, coding)
         headers["Content-Encoding"] = coding.value
-    return Response(body, status_code=status, media_type=wire.value, headers=headers)
+    return Response(body, status_code=status, media_type=answer_wire(request).value, headers=headers)
 
 
 def _weighted(part: str) -> tuple[str, float]:

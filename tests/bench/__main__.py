@@ -6,6 +6,7 @@ import sys
 
 from tests.bench import (
     device_store,
+    first_sync,
     live,
     local_writes,
     many_devices,
@@ -20,6 +21,7 @@ from tests.bench.running import BOTH, Benchmark, run
 BENCHMARKS = {
     "push": Benchmark("pushes of 100 changes by 8 devices", push_pull.push, BOTH),
     "pull": Benchmark("pulls of all there is by 8 devices", push_pull.pull, BOTH),
+    "first-sync": Benchmark("first sync of 500,000 components", first_sync.measure, BOTH),
     "live": Benchmark("from a push to the pull of 200 listening devices", live.measure, BOTH),
     "many-devices": Benchmark("15,000 devices that come online within two minutes", many_devices.measure, BOTH),
     "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from field_schemas.registry import load_types
 from server.accounts.devices import Device, Devices
 from server.jobs import PURGE_JOB, daily_jobs
 from server.retention import Purge, Retention
+from server.snapshots.files import SnapshotFiles
+from server.snapshots.library import Snapshots
 from server.storage.database import open_database
 from server.storage.singleton import PURGE, alone
 from sync.storage import FeedPosition
@@ -177,14 +180,16 @@ def test_a_first_sync_that_a_purge_overtakes(city: HttpServer) -> None:
     assert problem(other.call("POST", "/v1/pull", {"cursor": page["cursor"]})) == (409, "cursor_expired")
 
 
-def test_the_night_does_it(city: HttpServer) -> None:
+def test_the_night_does_it(city: HttpServer, tmp_path: Path) -> None:
     """The job that runs every night purges what no device needs."""
     phone = city.inspector()
     delete(phone, a_note(phone))
     noted_pull(phone, noted_pull(phone, None))
 
     async def night(accounts: Any) -> None:
-        job = daily_jobs(Retention(accounts.database, IDLE_DAYS, lambda: city.now_ms)).get_job(PURGE_JOB)
+        snapshots = Snapshots(accounts.database.store, load_types(), SnapshotFiles(tmp_path), lambda: city.now_ms)
+        retention = Retention(accounts.database, IDLE_DAYS, lambda: city.now_ms)
+        job = daily_jobs(retention, snapshots).get_job(PURGE_JOB)
         assert str(job.trigger) == "cron[hour='3']"
         await job.func(*job.args)
 

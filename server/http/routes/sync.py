@@ -1,5 +1,7 @@
 """Push and pull."""
 
+from typing import NamedTuple
+
 import msgspec
 import structlog
 from litestar import Response, post
@@ -61,25 +63,32 @@ _PULL = Operation(
 )
 
 
+class PullBounds(NamedTuple):
+    """Clients older than `min_protocol` get nothing; a street of `snapshot_from` entries comes as a snapshot."""
+
+    min_protocol: int
+    snapshot_from: int
+
+
 class Reading:
-    """Pulls for devices, and notes what each held when it asked; clients older than `min_protocol` get nothing."""
+    """Pulls for devices, and notes what each held when it asked."""
 
     def __init__(
-        self, store: Store, registry: Registry, devices: Devices, min_protocol: int, now_ms: Milliseconds
+        self, store: Store, registry: Registry, devices: Devices, bounds: PullBounds, now_ms: Milliseconds
     ) -> None:
         self._store = store
         self._registry = registry
         self._devices = devices
-        self._min_protocol = min_protocol
+        self._bounds = bounds
         self._now_ms = now_ms
 
     async def page(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse:
         """The page in the encoding of the answer. Raises SyncError `client_too_old`, and as `pull`."""
-        if wanted.protocol < self._min_protocol:
-            detail = f"protocol {wanted.protocol}; at least {self._min_protocol} is needed"
+        if wanted.protocol < self._bounds.min_protocol:
+            detail = f"protocol {wanted.protocol}; at least {self._bounds.min_protocol} is needed"
             raise SyncError("client_too_old", detail)
         async with self._store.reading() as tx:
-            page = await pull(tx, self._registry, who.actor, wanted, self._now_ms())
+            page = await pull(tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from)
         return page_for_json(page) if answer_wire(request) is Wire.JSON else page
 
     async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:

@@ -1,0 +1,127 @@
+"""Loading snapshots: a block a transaction, in bounded memory, leaving alone what is as new here."""
+
+import uuid
+from collections.abc import Iterable
+from itertools import repeat
+from typing import Any
+
+import msgspec
+
+from client_sdk.store.exchanging import store_records
+from client_sdk.store.meta import Loading
+from client_sdk.store.records import NewRow, Place, place_in
+from client_sdk.store.schema import drop_record_indexes, index_records
+from client_sdk.store.searchtext import indexed
+from client_sdk.store.thread import Tables
+from field_schemas.places import Position, place_cell
+from field_schemas.record import RecordType
+from sync.messages import Snapshot, WireRecord
+from sync.snapshot import RecordGroup, decode_block, joined
+
+_positions = msgspec.msgpack.Decoder(list[Position]).decode
+_values = msgspec.msgpack.Decoder(list[Any]).decode
+_WORTH_IT = 3
+"""To index all records afterwards costs less where at most so many are here for each that arrives."""
+_NOWHERE: Place = (None, None, None)
+
+
+def begin(tables: Tables, scope: str, snapshot: Snapshot, types: dict[str, int]) -> Loading:
+    """From now on this snapshot is being loaded."""
+    tables.meta.loading = loading = Loading(scope, snapshot, types)
+    (present,) = tables.db.execute("SELECT count(*) FROM records").fetchone()
+    if loading.left * _WORTH_IT > present:
+        drop_record_indexes(tables.db)
+    return loading
+
+
+def pause(tables: Tables) -> None:
+    """Loading has ended, or will go on another time."""
+    index_records(tables.db)
+
+
+def give_up(tables: Tables) -> bool:
+    """No snapshot is being loaded any more; whether a part of one is here."""
+    loading = tables.meta.loading
+    tables.meta.loading = None
+    return loading is not None and loading.blocks > 0
+
+
+def take_block(tables: Tables, block: bytes) -> Loading:
+    """Store the next block of the snapshot that is being loaded; how far that leads. Raises BlockDamaged."""
+    loading = tables.meta.loading
+    if loading is None:
+        raise RuntimeError("no snapshot is being loaded")
+    own = tables.outbox.live_records()
+    for group in decode_block(block):
+        if group.type in tables.registry:
+            _take_group(tables, tables.registry.get(group.type), group, own)
+    tables.meta.loading = advanced = msgspec.structs.replace(loading, blocks=loading.blocks + 1)
+    return advanced
+
+
+def took_apart(tables: Tables, fetched: set[uuid.UUID]) -> Loading:
+    """Note that records of the snapshot that stand apart were fetched and stored."""
+    loading = tables.meta.loading
+    if loading is None:
+        raise RuntimeError("no snapshot is being loaded")
+    left = [record for record in loading.snapshot.apart if record not in fetched]
+    snapshot = msgspec.structs.replace(loading.snapshot, apart=left)
+    tables.meta.loading = advanced = msgspec.structs.replace(loading, snapshot=snapshot)
+    return advanced
+
+
+def _take_group(tables: Tables, spec: RecordType[Any], group: RecordGroup, own: set[bytes]) -> None:
+    current = tables.meta.progressed.round
+    ids, places, texts = group.record_ids(), _places(spec, group), _texts(spec, group)
+    rows = [
+        NewRow(record, group.type, version, owner, current, fields, place, text)
+        for record, version, owner, fields, place, text in zip(
+            ids, group.versions, group.owners, group.fields(), places, texts, strict=True
+        )
+    ]
+    if own:
+        # Own changes are shown on top of what the server says, whether or not the record itself is here.
+        rows = [row for row in rows if row.id not in own]
+    # In the order of ids, each page of their indexes is met once.
+    standing = tables.records.add_new(sorted(rows))
+    if standing or own:
+        _take_newer(tables, group, standing | own)
+
+
+def _take_newer(tables: Tables, group: RecordGroup, some: set[bytes]) -> None:
+    """Store those records among `some` that are newer than what is here."""
+    current = tables.meta.progressed.round
+    known = tables.records.known([record for record in group.record_ids() if record in some])
+
+    def is_newer(wire: WireRecord) -> bool:
+        # As new is not newer: by way of another scope the record may have come with more fields.
+        one = known.get(wire.id.bytes)
+        return one is None or one.round != current or one.version < wire.version
+
+    store_records(tables, [wire for wire in group.records() if wire.id.bytes in some and is_newer(wire)])
+
+
+def _places(spec: RecordType[Any], group: RecordGroup) -> Iterable[Place]:
+    if spec.place is None or spec.place not in group.names:
+        return repeat(_NOWHERE, len(group.versions))
+    column = joined(group.columns[group.names.index(spec.place)])
+    try:
+        return [(place_cell(*point), *point) for point in map(Position.wgs84, _positions(column))]
+    except msgspec.ValidationError:
+        # Areas, and what a later version of the type writes otherwise.
+        return [place_in(spec, {spec.place: value}) for value in _values(column)]
+
+
+def _texts(spec: RecordType[Any], group: RecordGroup) -> Iterable[str]:
+    names = [name for name in spec.searchable if name in group.names]
+    if not names:
+        return repeat("", len(group.versions))
+    columns = [_values(joined(group.columns[group.names.index(name)])) for name in names]
+    return map(" ".join, zip(*map(_indexed_column, columns), strict=True))
+
+
+def _indexed_column(values: list[Any]) -> list[str]:
+    """The index's words of each value; the same value, such as a responsible subject, is worked on once."""
+    texts = [str(value) if value else "" for value in values]
+    known = {text: indexed(text) for text in set(texts)}
+    return [known[text] for text in texts]

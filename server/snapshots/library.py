@@ -1,0 +1,150 @@
+"""The snapshots that this server gives: made when first asked for, made anew when much has changed since."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from field_schemas.registry import Registry
+from field_schemas.scopes import feed_key
+from server.snapshots.files import KeptSnapshot, SnapshotFiles
+from sync.authority import Actor
+from sync.clock import Milliseconds
+from sync.errors import SyncError
+from sync.messages import Snapshot, SnapshotRequest, SnapshotResponse
+from sync.snapshot import SnapshotKey, cursor_behind, cuts, encode_block, key_of, may_read, moment_of
+from sync.storage import ReadTransaction, Store
+
+_WAIT_S = 20.0
+"""How long a device waits for one answer; phones and proxies give up after 30 s."""
+_POLL_S = 0.3
+_FEW_CHANGES = 1_000
+_PART_CHANGED = 10
+"""A snapshot is made anew when more than one in so many of its records has changed, and more than a few."""
+_SUPERSEDED_S = 86_400.0
+"""A device that began with a snapshot has a day from its last request to go on, after a newer one is there."""
+_UNUSED_S = 7 * 86_400.0
+_CHUNK = 262_144
+
+_log = structlog.get_logger(__name__)
+
+
+class Snapshots:
+    """Gives readers the snapshots they may have. One is made at a time, so that memory and load stay bounded."""
+
+    def __init__(self, store: Store, registry: Registry, files: SnapshotFiles, now_ms: Milliseconds) -> None:
+        self._store = store
+        self._registry = registry
+        self._files = files
+        self._now_ms = now_ms
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = asyncio.Semaphore(1)
+
+    async def stop(self) -> None:
+        """Leave unfinished what is being made."""
+        tasks = [*self._making.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ask(self, reader: Actor, request: SnapshotRequest) -> Callable[[], Awaitable[SnapshotResponse]]:
+        """What gives the newest snapshot for `reader`, after a while where it is being made; none if that takes long.
+
+        Raises SyncError `scope_denied` at once.
+        """
+        async with self._store.reading() as tx:
+            key = await key_of(tx, self._registry, reader, request, self._now_ms())
+            digest = key.digest(self._registry)
+            kept = await _of_use(tx, self._files.newest(digest))
+            outdated = kept is None or await _has_grown(tx, kept)
+        making = self._make(digest, key) if outdated else None
+
+        async def give() -> SnapshotResponse:
+            found = kept
+            if found is None and making is not None:
+                await asyncio.wait([making], timeout=_WAIT_S)
+                found = self._files.newest(digest)
+            if found is None:
+                return SnapshotResponse()
+            cursor = cursor_behind(found.key, found.made, reader, request, self._now_ms())
+            return SnapshotResponse(Snapshot(found.id, cursor, found.blocks, found.apart))
+
+        return give
+
+    async def find(self, reader: Actor, snapshot: str) -> KeptSnapshot:
+        """The snapshot of this id. Raises SyncError `not_found`, and `scope_denied` to readers of other roles."""
+        kept = self._files.get(snapshot)
+        if kept is None:
+            raise SyncError("not_found", f"there is no snapshot {snapshot} any more")
+        async with self._store.reading() as tx:
+            if not await may_read(tx, kept.key, reader, self._now_ms()):
+                raise SyncError("scope_denied", "the snapshot was made for readers of other roles")
+        return kept
+
+    async def content(self, snapshot: str, start: int) -> AsyncIterator[bytes]:
+        """The content from byte `start` on, in pieces. Raises SyncError `not_found`."""
+        try:
+            file = self._files.open(snapshot)
+        except FileNotFoundError as error:
+            raise SyncError("not_found", f"there is no snapshot {snapshot} any more") from error
+
+        async def pieces() -> AsyncIterator[bytes]:
+            with file:
+                file.seek(start)
+                while piece := await asyncio.to_thread(file.read, _CHUNK):
+                    yield piece
+
+        return pieces()
+
+    def drop_unused(self) -> int:
+        """Remove what nobody has asked for in a while; how many."""
+        return self._files.drop_unused(time.time(), _SUPERSEDED_S, _UNUSED_S)
+
+    def _make(self, digest: str, key: SnapshotKey) -> asyncio.Task[None]:
+        task = self._making.get(digest)
+        if task is None:
+            task = self._making[digest] = asyncio.create_task(self._made(digest, key))
+            task.add_done_callback(lambda _: self._making.pop(digest))
+        return task
+
+    async def _made(self, digest: str, key: SnapshotKey) -> None:
+        """Make the snapshot, or wait until another process has."""
+        before = self._files.newest(digest)
+        async with self._one_at_a_time:
+            mine = False
+            while not mine:
+                with self._files.alone(digest) as mine:
+                    if mine and self._files.newest(digest) == before:
+                        await self._write(digest, key)
+                if not mine:
+                    await asyncio.sleep(_POLL_S)
+
+    async def _write(self, digest: str, key: SnapshotKey) -> None:
+        began = time.monotonic()
+        try:
+            async with self._store.reading() as tx:
+                made = await moment_of(tx)
+                with self._files.writing(digest) as draft:
+                    async for cut in cuts(tx, self._registry, key, self._now_ms()):
+                        draft.apart += cut.apart
+                        if cut.records:
+                            draft.add(await asyncio.to_thread(encode_block, cut.records), len(cut.records))
+                    kept = draft.finished(key, made, self._now_ms())
+                    self._files.keep(draft, kept)
+        except Exception as error:
+            # Nobody waits for this task's result; devices ask again, and in the end go by pages.
+            _log.error("snapshot_failed", view=key.view, exc_info=error)
+            return
+        seconds = round(time.monotonic() - began, 1)
+        _log.info("snapshot_made", view=key.view, records=kept.records, blocks=len(kept.blocks), seconds=seconds)
+
+
+async def _of_use(tx: ReadTransaction, kept: KeptSnapshot | None) -> KeptSnapshot | None:
+    """`kept`, unless traces of records that were deleted since are gone."""
+    return None if kept is None or kept.made.position < await tx.purged() else kept
+
+
+async def _has_grown(tx: ReadTransaction, kept: KeptSnapshot) -> bool:
+    many = max(_FEW_CHANGES, kept.records // _PART_CHANGED)
+    return len(await tx.feed(feed_key(kept.key.view), kept.made.position, many)) == many

@@ -1,0 +1,200 @@
+"""Snapshots in the sync core: what they hold, whom they are for, and what becomes of damaged blocks."""
+
+import uuid
+
+import msgspec
+import pytest
+
+from field_schemas.access import Role
+from sync.authority import Actor
+from sync.errors import SyncError
+from sync.memory import MemorySnapshots
+from sync.messages import PullRequest, PullResponse, Snapshot, SnapshotRequest, WireRecord
+from sync.pull import PAGE_BYTES, pull
+from sync.snapshot import BlockDamaged, decode_block, encode_block
+from tests.unit.builders import REGISTRY, Office, actor, component, inspector, new_id, supervisor
+
+SCOPE = "grid:440304001"
+FROM = 3
+
+
+@pytest.fixture
+def office() -> Office:
+    return Office()
+
+
+async def fill(office: Office, count: int = 4) -> list[uuid.UUID]:
+    """Components of the street."""
+    made = [new_id() for _ in range(count)]
+    for record in made:
+        await office.write(supervisor(), "component", record, component())
+    return made
+
+
+async def page_of(office: Office, reader: Actor, cursor: str | None = None, *loaded: str) -> PullResponse:
+    """A page for a reader who takes snapshots of areas with FROM entries."""
+    asked = PullRequest(cursor, snapshots=True, loaded=list(loaded))
+    async with office.store.reading() as tx:
+        return await pull(tx, REGISTRY, reader, asked, office.now, FROM)
+
+
+async def snapshot_of(
+    office: Office, reader: Actor, snapshots: MemorySnapshots | None = None
+) -> tuple[Snapshot, list[WireRecord]]:
+    """The reader's snapshot of the street, with what it holds."""
+    kept = snapshots or MemorySnapshots(REGISTRY, block_records=3)
+    async with office.store.reading() as tx:
+        answer = await kept.ask(tx, reader, SnapshotRequest(SCOPE), office.now)
+        assert answer.snapshot is not None
+        content = await kept.content(tx, reader, answer.snapshot.id, office.now)
+    return answer.snapshot, list(records_in(answer.snapshot, content))
+
+
+def records_in(snapshot: Snapshot, content: bytes) -> list[WireRecord]:
+    """What the blocks hold."""
+    found: list[WireRecord] = []
+    start = 0
+    for block in snapshot.blocks:
+        for group in decode_block(content[start : start + block.bytes]):
+            found.extend(group.records())
+        start += block.bytes
+    return found
+
+
+def plain(record: WireRecord) -> tuple[uuid.UUID, int, object]:
+    """A record to be compared."""
+    return record.id, record.version, msgspec.msgpack.decode(record.fields)
+
+
+async def test_it_holds_what_pages_hold(office: Office) -> None:
+    """A snapshot holds the same records in the same words as the pages of its area."""
+    await fill(office, 7)
+    reader = inspector("li")
+    _, records = await snapshot_of(office, reader)
+    page = await office.read(reader)
+    assert sorted(map(plain, records)) == sorted(map(plain, page.records))
+
+
+async def test_deltas_follow(office: Office) -> None:
+    """After a snapshot the pull brings what was written since, and nothing else."""
+    await fill(office)
+    reader = inspector("li")
+    first = await page_of(office, reader)
+    assert (first.offers, first.records, first.more) == ([SCOPE], [], True)
+    snapshot, _ = await snapshot_of(office, reader)
+    (late,) = await fill(office, 1)
+    page = await page_of(office, reader, first.cursor, snapshot.cursor)
+    assert ([one.id for one in page.records], page.offers, page.more) == ([late], [], False)
+
+
+async def test_what_people_wait_for_stands_apart(office: Office) -> None:
+    """Refusals are not amid the reference data, and only those who may read them are told of them."""
+    made = await fill(office)
+    verdict = await office.write(inspector("li"), "component", made[0], {"responsible": "水务"}, base=1)
+    theirs, records = await snapshot_of(office, supervisor(scope=SCOPE))
+    ours, _ = await snapshot_of(office, inspector("wang"))
+    assert (theirs.apart, ours.apart) == ([verdict.attention], [])
+    assert {one.id for one in records} == set(made)
+
+
+async def test_deleted_records_are_left_out(office: Office) -> None:
+    """What is deleted when the snapshot is made is not in it."""
+    made = await fill(office)
+    await office.write(supervisor(), "component", made[0], {}, base=1, delete=True)
+    _, records = await snapshot_of(office, inspector("li"))
+    assert {one.id for one in records} == set(made[1:])
+
+
+async def test_other_roles_are_refused(office: Office) -> None:
+    """A snapshot made for one role is not given to another."""
+    await fill(office)
+    kept = MemorySnapshots(REGISTRY, block_records=3)
+    snapshot, _ = await snapshot_of(office, supervisor(scope=SCOPE), kept)
+    async with office.store.reading() as tx:
+        with pytest.raises(SyncError) as refused:
+            await kept.content(tx, inspector("li"), snapshot.id, office.now)
+        assert refused.value.code == "scope_denied"
+
+
+@pytest.mark.parametrize("scope", ["grid:440304002", "grid:4403040010", "person:li", "all:"])
+async def test_no_snapshot_of_other_scopes(office: Office, scope: str) -> None:
+    """Of what is no area of the reader's there is no snapshot."""
+    await fill(office)
+    kept = MemorySnapshots(REGISTRY, block_records=3)
+    async with office.store.reading() as tx:
+        with pytest.raises(SyncError) as refused:
+            await kept.ask(tx, inspector("li"), SnapshotRequest(scope), office.now)
+        assert refused.value.code == "scope_denied"
+
+
+async def test_more_roles_in_a_part_read_pages(office: Office) -> None:
+    """A reader who has another role in a part of the area gets pages."""
+    made = await fill(office)
+    reader = actor("li", (SCOPE, Role.INSPECTOR), ("grid:440304001001", Role.SUPERVISOR))
+    page = await page_of(office, reader)
+    assert (page.offers, {one.id for one in page.records}) == ([], set(made))
+
+
+async def test_a_lost_department_reads_pages(office: Office) -> None:
+    """Whoever has lost a scope that may have brought records of the area gets pages, which can say what to forget."""
+    await fill(office)
+    before = await page_of(office, actor("li", ("dept:d1", Role.RESPONDER)))
+    page = await page_of(office, inspector("li"), before.cursor)
+    assert page.offers == []
+    assert len(page.records) == 4
+
+
+async def test_a_snapshot_loaded_by_other_roles_is_read_again(office: Office) -> None:
+    """A snapshot whose reader has other roles by now does not count: the area is read from its beginning."""
+    made = await fill(office)
+    device = new_id()
+    before = actor("li", (SCOPE, Role.SUPERVISOR), device=device)
+    first = await page_of(office, before)
+    snapshot, _ = await snapshot_of(office, before)
+    page = await page_of(office, actor("li", (SCOPE, Role.INSPECTOR), device=device), first.cursor, snapshot.cursor)
+    assert {one.id for one in page.records} == set(made)
+
+
+async def test_older_than_the_traces(office: Office) -> None:
+    """A snapshot made before traces of deleted records were dropped is refused, and a new one is made."""
+    made = await fill(office)
+    reader = inspector("li")
+    kept = MemorySnapshots(REGISTRY, block_records=3)
+    first = await page_of(office, reader)
+    old, _ = await snapshot_of(office, reader, kept)
+    await office.write(supervisor(), "component", made[0], {}, base=1, delete=True)
+    async with office.store.writing() as tx:
+        await tx.purge(await tx.horizon())
+    with pytest.raises(SyncError) as refused:
+        await page_of(office, reader, first.cursor, old.cursor)
+    assert refused.value.code == "cursor_expired"
+    _, records = await snapshot_of(office, reader, kept)
+    assert {one.id for one in records} == set(made[1:])
+
+
+async def test_large_records_end_a_page(office: Office) -> None:
+    """A page of large records ends early, and those that follow come with the next."""
+    remark = "大" * 2_000
+    made = {new_id() for _ in range(PAGE_BYTES // 6_000 + 2)}
+    for record in made:
+        await office.write(supervisor(), "component", record, component(remark=remark))
+    first = await office.read(inspector("li"))
+    rest = await office.read(inspector("li"), first.cursor)
+    assert first.more
+    assert {one.id for one in first.records} | {one.id for one in rest.records} == made
+
+
+@pytest.mark.parametrize("fields", [{}, {"a": 1}, {f"f{number}": number for number in range(20)}])
+def test_a_block_gives_back_what_it_was_given(fields: dict[str, int]) -> None:
+    """Records of any number of fields come out of a block as they went in."""
+    record = WireRecord(new_id(), "sample", 5, msgspec.Raw(msgspec.msgpack.encode(fields)), "li")
+    (group,) = decode_block(encode_block([record, record]))
+    assert list(group.records()) == [record, record]
+
+
+@pytest.mark.parametrize("length", [0, 3, 20])
+def test_a_damaged_block(length: int) -> None:
+    """Bytes that are no block are refused."""
+    block = encode_block([WireRecord(new_id(), "sample", 5)])
+    with pytest.raises(BlockDamaged):
+        decode_block(block[:length] + b"\x00" * 10)

@@ -96,7 +96,14 @@ def _insert(path: Path, snapshot: Snapshot, content: bytes) -> int:
 
 def _used() -> tuple[float, int]:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+    return used.ru_utime + used.ru_stime, peak_memory("self")
+
+
+def peak_memory(process: str | int) -> int:
+    """The largest part of a process that was in memory, in bytes; what it was started from does not count."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from server.storage.database import open_database
 from sync.ids import derived_id
 from sync.storage import FeedRow, Store, StoredRecord, WriteBatch
 from tests.bench.figures import Figure, Goal, figure
-from tests.bench.first_device import FirstSync, Task, snapshot_of
+from tests.bench.first_device import FirstSync, Task, peak_memory, snapshot_of
 from tests.bench.running import Place
 
 STREET = "440304006"
@@ -43,12 +43,12 @@ async def measure(place: Place) -> list[Figure]:
         await stage.add_user("bench", ("inspector", SCOPE))
         raw = await _fill(place.url, count)
         await stage.start_server()
-        at_rest = _server_memory(stage)
+        at_rest = peak_memory(stage.pid)
         cold = await _first_sync(stage, place.folder / "cold.db")
         warm = await _first_sync(stage, place.folder / "warm.db")
         bare = await _first_sync(stage, place.folder / "bare-device.db", bare=True)
         await _many_downloads(stage, place.folder)
-        serving = _server_memory(stage)
+        serving = peak_memory(stage.pid)
     finally:
         await stage.stop_server()
     return [
@@ -162,10 +162,3 @@ async def _download(device: Device) -> None:
         received += len(piece)
     if received != sum(block.bytes for block in snapshot.blocks):
         raise RuntimeError("the download is not whole")
-
-
-def _server_memory(stage: Stage) -> int:
-    """The peak so far of the server process, in bytes."""
-    status = Path(f"/proc/{stage.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024

@@ -192,30 +192,29 @@ class _Page:
             self.more = True
             return after
         entries = await self.tx.feed(feed_key(view), after, room)
-        stored = await self.tx.records({entry.record for entry in entries})
+        stored = await self.tx.records([entry.record for entry in entries])
         held = start.complete if self._deltas else 0
+        show, records = self.sight.show, self.records
+        last = None
         for entry in entries:
             if self._bytes > PAGE_BYTES:
-                self.more = True
-                return after
+                break
+            last = entry
             record = stored[entry.record]
-            after = entry.position
-            if (shown := self.sight.show(record, held)) is not None:
-                self._add(shown)
-            elif entry.gone or lost_roles or self._may_have_moved(record):
-                self.forget.add(record.id)
-        if len(entries) < room:
-            self.complete[view] = max([start.complete, *(entry.position.version for entry in entries)])
+            if (shown := show(record, held)) is None:
+                if entry.gone or lost_roles or self._may_have_moved(record):
+                    self.forget.add(record.id)
+            # What another view has sent whole stays whole.
+            elif (known := records.get(record.id)) is None or known.since:
+                records[record.id] = shown
+                self._bytes += len(record.fields)
+        if last is not None:
+            after = last.position
+        if len(entries) < room and (not entries or last is entries[-1]):
+            self.complete[view] = max([start.complete, *[entry.version for entry in entries]])
             return max(after, self.horizon)
         self.more = True
         return after
-
-    def _add(self, shown: WireRecord) -> None:
-        """Put a record on the page. One that another view has sent whole stays whole."""
-        known = self.records.get(shown.id)
-        if known is None or known.since:
-            self.records[shown.id] = shown
-            self._bytes += len(bytes(shown.fields))
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

@@ -37,7 +37,8 @@ class Lens(msgspec.Struct, frozen=True):
 
     def shown(self, fields: bytes) -> bytes:
         """`fields` masked, and as the reader's program knows them."""
-        fields = self.masked(fields)
+        if self.readable is not None:
+            fields = self.masked(fields)
         return fields if self.older is None else _encode(self.spec.downgraded(_decode(fields), self.older))
 
 
@@ -63,9 +64,11 @@ class Sight:
     def lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
         """How the reader sees records of type `name` that lie in `scopes`; None where that is not at all."""
         key = name, scopes
-        if key not in self._lenses:
-            self._lenses[key] = self._lens(name, scopes)
-        return self._lenses[key]
+        try:
+            return self._lenses[key]
+        except KeyError:
+            lens = self._lenses[key] = self._lens(name, scopes)
+            return lens
 
     def _lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
         if name not in self._registry or (self._types is not None and name not in self._types):

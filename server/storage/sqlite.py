@@ -170,11 +170,10 @@ class SqliteTransaction:
         return self._epoch
 
     async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
-        wanted = {record_id.bytes: record_id for record_id in ids}
-        if not wanted:
-            return {}
-        rows = await self._rows(_RECORDS, b"".join(wanted))
-        return {(key := wanted[row[0]]): sql.record_of(key, row) for row in rows}
+        wanted = b"".join([record_id.bytes for record_id in dict.fromkeys(ids)])
+        rows = await self._rows(_RECORDS, wanted) if wanted else []
+        keys = _uuids([row[0] for row in rows])
+        return {key: sql.record_of(key, row) for key, row in zip(keys, rows, strict=True)}
 
     async def changes(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, LoggedChange]:
         wanted = b"".join({change_id.bytes for change_id in ids})

@@ -1,5 +1,6 @@
 """Turns requests away before they cost anything: before routing, tokens, proofs and bodies are looked at."""
 
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import msgspec
@@ -48,13 +49,15 @@ class Turnstile:
         except TurnedAway as refusal:
             await self._refuse(refusal, headers, send)
             return
-        try:
-            await self._serve(scope, receive, send, kind)
-        finally:
-            self._admission.depart(device)
+        with ExitStack() as visit:
+            visit.callback(self._admission.depart, device)
+            await self._serve(scope, receive, send, kind, visit)
 
-    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, kind: Kind) -> None:
-        """Serve in turn. Who waits for its client, to hear more or to be heard, holds no place meanwhile."""
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, kind: Kind, visit: ExitStack) -> None:
+        """Serve in turn. Who waits for its client, to hear more or to be heard, holds no place meanwhile.
+
+        The device's `visit` ends with its answer: what the server does after it is not the device's.
+        """
         body = await _small_body(receive)
         turn = await self._admission.turn(kind)
 
@@ -62,6 +65,8 @@ class Turnstile:
             if message["type"] == "http.response.start":
                 turn.end()
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                visit.close()
 
         try:
             await self._app(scope, _after(body, receive, turn), send_on)
@@ -104,7 +109,7 @@ async def _small_body(receive: Receive) -> list[_Received]:
     while size <= _SMALL_BODY:
         message = await receive()
         messages.append(message)
-        if message["type"] != "http.request" or not message["more_body"]:
+        if message["type"] != "http.request" or not message.get("more_body"):
             break
         size += len(message["body"])
     return messages

@@ -37,7 +37,10 @@ class Client:
 
 
 class Hall:
-    """A turnstile before an application that reads a request to its end, and answers when the test says so."""
+    """A turnstile before an application that reads a request to its end, and answers when the test says so.
+
+    After its answer it has more to do; the answer of a live line does not end.
+    """
 
     def __init__(self, **bounds: int) -> None:
         self.reached: list[str] = []
@@ -52,6 +55,7 @@ class Hall:
             pass
         await self.finish.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": scope["path"] == "/v1/live"})
         await asyncio.Event().wait()
 
     async def enter(self, client: Client, *messages: Any) -> Client:
@@ -87,6 +91,16 @@ async def test_a_greedy_device_is_told_so() -> None:
     refused = await hall.enter(Client(language="zh"))
     problem = msgspec.json.decode(refused.answer[1]["body"])
     assert (refused.status, problem["code"], problem["title"]) == (429, "too_many_requests", "该设备同时请求过多")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/push", 200), ("/v1/live", 429)])
+async def test_work_after_an_answer_is_not_the_devices(path: str, status: int) -> None:
+    """Whose answer has ended may ask again, whatever the server still does after it; a line that is open counts."""
+    hall = Hall(of_device=1)
+    hall.finish.set()
+    await hall.enter(Client(path), WHOLE)
+    again = await hall.enter(Client("/v1/pull"), WHOLE)
+    assert again.status == status
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

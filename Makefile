@@ -37,7 +37,7 @@ format: .venv/.ready ## put the code in order
 bench: .venv/.ready ## measure speed; ARGS names what: "push pull", --list, --quick
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-bench-peers: .venv/.ready ## measure beside other programs (needs npm; they go to build/peers)
+bench-peers: .venv/.ready ## measure beside other programs, which go to build/peers (npm, PyPI)
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 docs: .venv/.ready ## rewrite the pages of docs/ that follow from the code

@@ -1,6 +1,5 @@
 """Many devices, each with an account, a key and a token of its own, and what they cost the server."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from server.accounts.tables import devices, grants, sessions, users
 from server.accounts.tokens import AccessTokens
 from server.keys import load_or_make_key
 from server.storage.database import open_database
+from tests.bench.turns import cpu_s
 
 _TOKEN_LIFE_S = 7_200
 _ROWS = 2_000
@@ -75,7 +75,6 @@ class Cost(msgspec.Struct, frozen=True):
 
 def cost_of(pid: int) -> Cost:
     """What the process has used up to now."""
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     resident, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
-    return Cost(sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), resident, peak)
+    return Cost(cpu_s(pid), resident, peak)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 T = TypeVar("T")
 RESULTS = Path("build/bench.json")
+QUICK_RESULTS = Path("build/bench-quick.json")
 _COLUMNS = (
     ("what", "left"),
     ("value", "right"),
@@ -24,11 +25,12 @@ _COLUMNS = (
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """What a figure is to be: its value at least or at most so much, its ratio to the baseline at least so much."""
+    """What a figure is to be: at least or at most so much, itself or its ratio to the baseline."""
 
     at_least: float | None = None
     at_most: float | None = None
     ratio_at_least: float | None = None
+    ratio_at_most: float | None = None
 
     def __str__(self) -> str:
         parts = [
@@ -37,6 +39,7 @@ class Goal(msgspec.Struct, frozen=True):
                 ("≥ ", self.at_least, ""),
                 ("≤ ", self.at_most, ""),
                 ("≥ ", self.ratio_at_least, " × baseline"),
+                ("≤ ", self.ratio_at_most, " × baseline"),
             )
             if bound is not None
         ]
@@ -48,23 +51,35 @@ class Goal(msgspec.Struct, frozen=True):
             (self.at_least is None or value >= self.at_least)
             and (self.at_most is None or value <= self.at_most)
             and (self.ratio_at_least is None or ratio >= self.ratio_at_least)
+            and (self.ratio_at_most is None or ratio <= self.ratio_at_most)
         )
+
+
+class Point(msgspec.Struct, frozen=True):
+    """Where a figure stands in a chart (tests.bench.charts)."""
+
+    chart: str
+    series: str
+    x: float
 
 
 class Figure(msgspec.Struct, frozen=True):
     """One measured number: `value` in `unit`, its ratio to `baseline`, measured in the same run, and its goal.
 
-    `remark` says what the number alone does not.
+    `remark` says what the number alone does not. `point`: it is a point of a chart. What could not be measured here
+    has no value, and `baseline` says why. `benchmark` is what measured it, on which database.
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     baseline: str
-    ratio: float
+    ratio: float | None
     goal: str | None = None
     reached: bool | None = None
     remark: str | None = None
+    point: Point | None = None
+    benchmark: str = ""
 
 
 async def rate(work: Callable[[T], Awaitable[int]], prepare: Callable[[], T], runs: int = 3) -> float:
@@ -89,6 +104,7 @@ def figure(
     base: float,
     goal: Goal | None = None,
     remark: str | None = None,
+    point: Point | None = None,
 ) -> Figure:
     """A figure with its ratio, and whether it reached its goal."""
     ratio = value / base
@@ -101,11 +117,19 @@ def figure(
         None if goal is None else str(goal),
         None if goal is None else goal.reached(value, ratio),
         remark,
+        point,
     )
 
 
-def number(value: float) -> str:
+def left_out(name: str, unit: str, why: str) -> Figure:
+    """A row for what could not be measured."""
+    return Figure(name, None, unit, why, None)
+
+
+def number(value: float | None) -> str:
     """A number with as many digits as mean something."""
+    if value is None:
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
 
 
@@ -114,20 +138,24 @@ def goal_words(row: Figure) -> str:
     return "" if row.goal is None else f"{row.goal}: {'reached' if row.reached else 'missed'}"
 
 
-def report(figures: list[Figure], *, add: bool = False) -> list[Figure]:
-    """Print the figures and write RESULTS; `add` keeps what other runs wrote there. What stands there now."""
+def show(figures: list[Figure]) -> None:
+    """Print the figures."""
     table = Table(title="Benchmarks (medians; compare ratios, machines differ)", title_justify="left")
     for column, justify in _COLUMNS:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for row in figures:
         what = row.name if row.remark is None else f"{row.name} ({row.remark})"
-        table.add_row(what, number(row.value), row.unit, row.baseline, f"{row.ratio:.2f}", goal_words(row))
+        table.add_row(what, number(row.value), row.unit, row.baseline, number(row.ratio), goal_words(row))
     # Where no terminal says how wide it is, the table gets the room it needs.
     Console(width=None if sys.stdout.isatty() else 150).print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    if add and RESULTS.exists():
-        new = {row.name for row in figures}
-        kept = msgspec.json.decode(RESULTS.read_bytes(), type=list[Figure])
-        figures = [row for row in kept if row.name not in new] + figures
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+
+
+def keep(figures: list[Figure], path: Path, *, add: bool) -> list[Figure]:
+    """Write the figures to `path`; `add` keeps there what other benchmarks measured. All that stands there now."""
+    path.parent.mkdir(exist_ok=True)
+    if add and path.exists():
+        new = {row.benchmark for row in figures}
+        kept = msgspec.json.decode(path.read_bytes(), type=list[Figure])
+        figures = [row for row in kept if row.benchmark not in new] + figures
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
     return figures

@@ -1,90 +1,95 @@
-"""Push and pull of a real server process over HTTP, beside the raw database."""
+"""Push and pull of real server processes over HTTP, beside the raw database and an endpoint without rules."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
-from client_sdk.demo.stage import Stage
-from client_sdk.torture.wire import LoadDevice, batches, encoder
-from tests.bench import raw
-from tests.bench.figures import Figure, Goal, figure, rate
+from client_sdk.torture.wire import encoder
+from tests.bench import raw, servers
+from tests.bench.figures import Figure, Goal, figure
 from tests.bench.running import Place
+from tests.bench.turns import Contestant, Result, take_turns
 
 CLIENTS = 8
-BATCHES, QUICK_BATCHES = 25, 5
+RUNS, QUICK_RUNS = 5, 1
+PUSHES, QUICK_PUSHES = 25, 5
 """Pushes of 100 changes each client sends in one run."""
+RECORDS, QUICK_RECORDS = 10_000, 2_000
+PULLS = 4
 PUSH_GOALS = {"SQLite": Goal(at_least=12_000), "PostgreSQL": Goal(at_least=25_000, ratio_at_least=0.15)}
 PULL_GOAL = Goal(at_least=150_000)
-FIELDS = {
-    "grid": "440304006001001",
-    "kind": "0102",
-    "text": "人行道盖板破损，边缘翘起，行人易绊倒，已放置警示锥，建议尽快更换",
-    "address": "香梅路与红荔路交叉口东南角",
-    "place": {"lon": 114.0391, "lat": 22.5518, "accuracy_m": 6.0},
-    "reported_at": "2026-03-02T08:15:00Z",
-}
 
 
 async def push(place: Place) -> list[Figure]:
-    """Changes/s pushed by all devices at once, beside the raw database."""
-    base = await raw.inserts(place, encoder.encode(FIELDS), CLIENTS)
-    async with signed_in(place) as devices:
-        pushed = await rate(send_all, lambda: prepared(devices, place))
+    """Changes/s, and processor time a change, of all devices at once; on PostgreSQL of two processes too."""
+    each = QUICK_PUSHES if place.quick else PUSHES
+    body = encoder.encode(servers.FIELDS)
+    async with AsyncExitStack() as stack:
+        database = await servers.postmaster(place)
+        one = await stack.enter_async_context(servers.ours(place, CLIENTS))
+        bare = await stack.enter_async_context(servers.bare(place, CLIENTS))
+        contestants = {
+            "raw": await stack.enter_async_context(raw.inserting(place, body, CLIENTS, each)),
+            "logged": await stack.enter_async_context(raw.inserting(place, body, CLIENTS, each, logged=True)),
+            "bare": Contestant(lambda: servers.bare_pushes(bare.connections, each), (bare.pid,), database),
+            "ours": Contestant(lambda: servers.pushes(one.devices, each), one.pids, database),
+        }
+        if place.on_postgres:
+            two = await stack.enter_async_context(servers.ours(place, CLIENTS, 2))
+            contestants["two"] = Contestant(lambda: servers.pushes(two.devices, each), two.pids, database)
+        results = await take_turns(contestants, QUICK_RUNS if place.quick else RUNS)
+    return _push_figures(place, results)
+
+
+def _push_figures(place: Place, results: dict[str, Result]) -> list[Figure]:
     what = f"push, 100 a batch, {CLIENTS} devices, {place.database}"
-    name = f"raw {place.database}, 100-row transactions"
-    return [figure(what, pushed, "changes/s", name, base, PUSH_GOALS[place.database])]
+    found, raw_rate, bare_rate = results["ours"], results["raw"].rate, results["bare"].rate
+    unit, bare = "changes/s", "Litestar without rules"
+    raw_name = f"raw {place.database}, 100-row transactions"
+    rows = [
+        figure(what, found.rate, unit, raw_name, raw_rate, PUSH_GOALS[place.database]),
+        figure(f"{what}, beside all rows", found.rate, unit, f"{raw_name}, log and feed too", results["logged"].rate),
+        figure(f"{what}, beside a bare endpoint", found.rate, unit, bare, bare_rate),
+    ]
+    if place.on_postgres:
+        rows.append(figure(f"{what}, 2 processes", results["two"].rate, unit, "1 process", found.rate))
+    return rows + _costs(what, "change", found, results["bare"], bare)
+
+
+def _costs(what: str, each: str, found: Result, base: Result, name: str) -> list[Figure]:
+    """Where the processors' time went, beside that of the baseline; what the machine does not tell is left out."""
+    return [
+        figure(f"{what}: processor time of the {where}", mine, f"µs/{each}", name, theirs)
+        for where, mine, theirs in (
+            ("server", found.cost.server, base.cost.server),
+            ("database", found.cost.database, base.cost.database),
+            ("client", found.cost.client, base.cost.client),
+        )
+        if mine and theirs
+    ]
 
 
 async def pull(place: Place) -> list[Figure]:
-    """Records/s pulled by all devices at once, each of which gets all there is, beside the raw database."""
-    await raw.inserts(place, encoder.encode(FIELDS), CLIENTS)
-    base = await raw.reads(place, CLIENTS)
-    async with signed_in(place) as devices:
-        await send_all(prepared(devices, place))
-
-        async def pull_all(_: None) -> int:
-            return sum(await asyncio.gather(*(device.pull_all() for device in devices)))
-
-        pulled = await rate(pull_all, lambda: None)
-    what = f"pull, {CLIENTS} devices, {place.database}"
-    return [figure(what, pulled, "records/s", f"raw {place.database}, pages of 10,000", base, PULL_GOAL)]
-
-
-@asynccontextmanager
-async def signed_in(place: Place) -> AsyncIterator[list[LoadDevice]]:
-    """A server at `place`, and devices that are signed in to it."""
-    stage = Stage(place.folder, place.url)
-    await stage.command("init")
-    await stage.add_user("bench", ("supervisor", "grid:440304"))
-    await stage.start_server()
-    try:
-        async with AsyncExitStack() as stack:
-            devices = [await stack.enter_async_context(LoadDevice(stage.url, "bench")) for _ in range(CLIENTS)]
-            for device in devices:
-                await device.sign_in(stage.password)
-                # Signing in takes so long that the server may close the first connections before the last is in.
-                device.close()
-            yield devices
-    finally:
-        await stage.stop_server()
-
-
-def prepared(devices: list[LoadDevice], place: Place) -> list[tuple[LoadDevice, list[bytes]]]:
-    """Each device and the pushes it is to send."""
-    count = QUICK_BATCHES if place.quick else BATCHES
-    return [(device, batches(device, "finding", FIELDS, count)) for device in devices]
-
-
-async def send_all(work: list[tuple[LoadDevice, list[bytes]]]) -> int:
-    """All devices send their pushes at once, one after the other each; the number of changes."""
-    return sum(await asyncio.gather(*(_send(*one) for one in work)))
-
-
-async def _send(device: LoadDevice, bodies: list[bytes]) -> int:
-    count = 0
-    for body in bodies:
-        answer = await device.push(body)
-        if any(verdict.outcome != "applied" for verdict in answer.verdicts):
-            raise RuntimeError(f"not applied: {answer.verdicts[0]}")
-        count += len(answer.verdicts)
-    return count
+    """Records/s, and processor time a record, of all devices at once, each of which gets all there is."""
+    records = QUICK_RECORDS if place.quick else RECORDS
+    body, each = encoder.encode(servers.FIELDS), records // servers.BATCH // CLIENTS + 1
+    async with AsyncExitStack() as stack:
+        database = await servers.postmaster(place)
+        one = await stack.enter_async_context(servers.ours(place, CLIENTS + 1))
+        bare = await stack.enter_async_context(servers.bare(place, CLIENTS))
+        filling = await stack.enter_async_context(raw.inserting(place, body, CLIENTS, each))
+        await filling.prepare()()
+        await servers.bare_pushes(bare.connections, each)()
+        # By another than those who pull: one's own records come by a feed of one's own too.
+        await servers.pushes(one.devices[CLIENTS:], records // servers.BATCH)()
+        contestants = {
+            "raw": await stack.enter_async_context(raw.reading(place, CLIENTS, records, PULLS)),
+            "bare": Contestant(lambda: servers.bare_pulls(bare.connections, records, PULLS), (bare.pid,), database),
+            "ours": Contestant(lambda: servers.pulls(one.devices[:CLIENTS], PULLS), one.pids, database),
+        }
+        results = await take_turns(contestants, QUICK_RUNS if place.quick else RUNS)
+    what = f"pull of {records:,}, {CLIENTS} devices, {place.database}"
+    found, bare_name = results["ours"], "Litestar without rules"
+    return [
+        figure(what, found.rate, "records/s", f"raw {place.database}", results["raw"].rate, PULL_GOAL),
+        figure(f"{what}, beside a bare endpoint", found.rate, "records/s", bare_name, results["bare"].rate),
+        *_costs(what, "record", found, results["bare"], bare_name),
+    ]

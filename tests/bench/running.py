@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from sqlalchemy.engine import URL
+from msgspec.structs import replace
+from sqlalchemy.engine import URL, make_url
 
 from tests.bench.figures import Figure
 from tests.postgres import postgres_database, running_postgres
@@ -33,6 +34,17 @@ class Place(msgspec.Struct, frozen=True):
         """Whether the databases are PostgreSQL's."""
         return self.database == POSTGRES
 
+    @asynccontextmanager
+    async def another(self, name: str) -> AsyncIterator["Place"]:
+        """A place of its own on the same kind of database, for what needs several at once."""
+        (folder := self.folder / name).mkdir()
+        if self.on_postgres:
+            server = make_url(self.url)
+            async with postgres_database(server) as url, postgres_database(server) as bare:
+                yield Place(folder, self.database, url, bare, self.quick)
+        else:
+            yield _on_sqlite(folder, self.quick)
+
 
 class Benchmark(msgspec.Struct, frozen=True):
     """What is measured, in words, and how: once for each database of `on`."""
@@ -54,7 +66,8 @@ async def run(chosen: Iterable[tuple[str, Benchmark]], *, quick: bool) -> tuple[
                 print(f"{name}, {database} ...", flush=True)
                 try:
                     async with _place(database, server, quick) as place:
-                        figures += await benchmark.measure(place)
+                        rows = await benchmark.measure(place)
+                    figures += [replace(row, benchmark=f"{name}, {database}") for row in rows]
                 except Exception:
                     traceback.print_exc()
                     failed.append(f"{name}, {database}")
@@ -66,7 +79,11 @@ async def _place(database: str, server: URL | None, quick: bool) -> AsyncIterato
     with TemporaryDirectory(prefix="gridwalk-bench-") as name:
         folder = Path(name)
         if database == SQLITE or server is None:
-            yield Place(folder, SQLITE, f"sqlite:///{folder}/server.db", f"sqlite:///{folder}/bare.db", quick)
+            yield _on_sqlite(folder, quick)
         else:
             async with postgres_database(server) as url, postgres_database(server) as bare:
                 yield Place(folder, POSTGRES, url, bare, quick)
+
+
+def _on_sqlite(folder: Path, quick: bool) -> Place:
+    return Place(folder, SQLITE, f"sqlite:///{folder}/server.db", f"sqlite:///{folder}/bare.db", quick)

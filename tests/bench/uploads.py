@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from client_sdk.demo.stage import Stage, free_port
 from client_sdk.torture.wire import LoadDevice, batches
 from tests.bench.figures import Figure, Goal, figure
-from tests.bench.push_pull import FIELDS
+from tests.bench.servers import FIELDS, listening
 
 MEBIBYTE = 1024 * 1024
 SIZE = 64 * MEBIBYTE
@@ -170,16 +170,3 @@ def _peak_mb(pid: int) -> float:
 def _connect(url: str) -> http.client.HTTPConnection:
     where = urlsplit(url)
     return http.client.HTTPConnection(where.hostname or "", where.port, blocksize=MEBIBYTE)
-
-
-async def listening(port: int) -> None:
-    """Wait until something listens on a port. Raises RuntimeError."""
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
-    raise RuntimeError("the endpoint does not start")

@@ -1,28 +1,30 @@
-"""`make bench-peers`: measure beside other programs, print, and add to build/bench.json. A peer that cannot run is
-named and left out."""
+"""`make bench-peers`: measure beside other programs, print, and add to build/bench.json."""
 
-import asyncio
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
-from tests.bench.figures import report
-from tests.bench.peers import tus
-from tests.bench.peers.node import PeerMissing
-
-PEERS = {"@tus/server": tus.measure}
+from tests.bench.command import main
+from tests.bench.figures import Figure, left_out
+from tests.bench.peers import kinto, pouchdb, tus
+from tests.bench.peers.installing import PeerMissing
+from tests.bench.running import POSTGRES, SQLITE, Benchmark, Place
 
 
-def main() -> None:
-    """Run all peers."""
-    figures = []
-    for name, measure in PEERS.items():
-        with tempfile.TemporaryDirectory(prefix="gridwalk-peer-") as folder:
-            try:
-                figures += asyncio.run(measure(Path(folder)))
-            except PeerMissing as error:
-                print(f"{name} left out: {error}", file=sys.stderr)
-    report(figures, add=True)
+def beside(peer: str, measure: Callable[[Place], Awaitable[list[Figure]]], database: str = SQLITE) -> Benchmark:
+    """A benchmark beside a peer; where that cannot be run, the row says so."""
+
+    async def measured(place: Place) -> list[Figure]:
+        try:
+            return await measure(place)
+        except PeerMissing as error:
+            return [left_out(f"beside {peer}", "", f"cannot be run here: {error}")]
+
+    return Benchmark(f"the same work by {peer}", measured, (database,))
 
 
-main()
+PEERS = {
+    "kinto": beside("Kinto", kinto.measure, POSTGRES),
+    "pouchdb": beside("express-pouchdb", pouchdb.measure),
+    "tus": beside("@tus/server", lambda place: tus.measure(place.folder)),
+}
+
+main(PEERS, "bench-peers", __doc__ or "", add=True)

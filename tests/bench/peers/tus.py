@@ -9,23 +9,22 @@ from urllib.parse import urlsplit
 from client_sdk.demo.stage import Stage
 from client_sdk.torture.wire import LoadDevice
 from tests.bench.figures import Figure, Goal, figure
-from tests.bench.peers import node
+from tests.bench.peers.installing import node_serving
 from tests.bench.uploads import ROUNDS, SIZE, created, send
-
-SCRIPT = Path(__file__).with_name("tus_server.mjs")
 
 
 async def measure(folder: Path) -> list[Figure]:
     """Ours beside theirs, round by round. Raises PeerMissing."""
-    await node.install("@tus/server", "@tus/file-store")
     stage = Stage(folder)
-    (folder / "peer").mkdir()
     ours, theirs = [], []
     try:
         await stage.command("init")
         await stage.add_user("bench", ("supervisor", "grid:440304"))
         await stage.start_server()
-        async with LoadDevice(stage.url, "bench") as device, node.running(SCRIPT, str(folder / "peer")) as peer:
+        async with (
+            LoadDevice(stage.url, "bench") as device,
+            node_serving("tus_server.mjs", folder / "peer", "@tus/server", "@tus/file-store") as peer,
+        ):
             await device.sign_in(stage.password)
             for _ in range(ROUNDS):
                 theirs.append(await asyncio.to_thread(send, peer, await asyncio.to_thread(_created, peer)))

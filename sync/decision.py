@@ -78,6 +78,8 @@ class Decision:
         self.version = 0
         self.attention: uuid.UUID | None = None
         self.scopes: tuple[str, ...] = ()
+        # The conflict or refusal that is closed by what this change is a consequence of.
+        self.closes: uuid.UUID | None = None
 
     async def log(self) -> LoggedChange:
         """Decide, carry out what follows, and log."""
@@ -249,7 +251,7 @@ class Decision:
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
             change = await self._refused_change(draft)
         if change is not None:
-            await self._carry_out(change)
+            await self._carry_out(change, draft.id)
 
     async def _close(self, refusal: uuid.UUID) -> None:
         """Close the refusal that this change settles. First of all, so that whatever comes of the change, what was
@@ -266,15 +268,20 @@ class Decision:
     async def _take_along(self, spec: RecordType[Any], draft: Draft, was: tuple[str, ...]) -> None:
         """Let the open conflicts and refusals about a record that moved concern those it concerns now."""
         for item in await self.concerned.open_about(draft.id):
+            if item.id == self.closes:
+                continue
             concerns = await self.concerned.after_move(item, spec, was, draft.scopes)
             if concerns != item.fields["concerns"]:
                 change = self._derived(f"move of {item.id}", item.type, item.id)
                 fields = msgspec.Raw(_pack({"concerns": concerns}))
                 await self._consequence(SERVER, msgspec.structs.replace(change, base=item.version, fields=fields))
 
-    async def _carry_out(self, change: Change) -> None:
-        """Make a consequence of this change in its author's name. Raises Refused where that is."""
-        logged = await self._consequence(self.actor, change)
+    async def _carry_out(self, change: Change, closes: uuid.UUID | None = None) -> None:
+        """Make a consequence of this change, which `closes` a conflict or refusal, in its author's name.
+
+        Raises Refused where that is.
+        """
+        logged = await self._consequence(self.actor, change, closes)
         if logged.outcome is Outcome.REFUSED:
             raise Refused(logged.code or "value_invalid", logged.detail or "")
 
@@ -352,9 +359,11 @@ class Decision:
             captured=Captured(now, now, 0),
         )
 
-    async def _consequence(self, actor: Actor, change: Change) -> LoggedChange:
+    async def _consequence(self, actor: Actor, change: Change, closes: uuid.UUID | None = None) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
-        return await Decision(self.work, self.rules, HeldRoles(actor), change, submission).log()
+        decision = Decision(self.work, self.rules, HeldRoles(actor), change, submission)
+        decision.closes = closes
+        return await decision.log()
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

@@ -109,6 +109,21 @@ async def test_a_refusal_does_not_tell_where_a_record_went(office: Office) -> No
     assert (await office.fields(refusal))["concerns"] == [f"grid:{STREET}", "person:li"]
 
 
+async def test_what_moves_its_record_stays(office: Office) -> None:
+    """A refusal that is applied and so moves its record is closed where it was, by the last of its changes."""
+    li, record = inspector("li"), new_id()
+    await office.write(supervisor(), "component", record, component())
+    fields = {"grid": ELSEWHERE, "responsible": "x"}
+    refusal = (await office.write(li, "component", record, fields, base=LATEST)).attention
+    assert refusal
+    verdict = await office.write(supervisor(), "refusal", refusal, {"state": "applied"}, base=LATEST)
+    assert (await office.fields(record))["grid"] == ELSEWHERE
+    assert (await office.fields(refusal))["concerns"] == [f"grid:{GRID}", "person:li"]
+    async with office.store.reading() as tx:
+        versions = [change.version for change in await tx.history(refusal)]
+    assert max(versions) == verdict.version
+
+
 async def test_what_is_closed_stays(office: Office) -> None:
     """A refusal that was dealt with before the record moved is not shown to the new street."""
     li, record = inspector("li"), new_id()

@@ -7,9 +7,13 @@ from typing import Any
 
 from field_schemas.access import Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
+from sync.authority import SERVER_USER
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.ids import by_number
+
+
+_THE_SERVER = f"person:{SERVER_USER}"
 
 
 class Concerned:
@@ -37,20 +41,21 @@ class Concerned:
         """Whom an open conflict or refusal concerns whose record, of type `spec`, moved from scopes `was` to `now`.
 
         It follows its record. Who wrote one of the values and may not read the record where it lies now loses a
-        conflict; of a refusal, which holds the author's own words, the author is told, and the supervisors of what
-        the author has there still.
+        conflict; of a refusal, which holds the author's own words, the author is told, and the supervisors of the
+        places where the author may read the record, or else of what the author has still.
         """
         concerns = set(item.fields["concerns"])
         if item.type == "conflict":
             writers = {row["standing_by"] for row in item.fields["differences"]} | {item.fields["offered_by"]}
-            return sorted({*now, *await self.readers(spec, now, writers - {None})})
+            return people_and_places({*now, *await self.readers(spec, now, writers - {None})})
         author = item.fields["author"]
-        if concerns.isdisjoint(was):
+        if concerns.isdisjoint(place for place in was if is_place(place)):
             return sorted(concerns)
-        if await self.readers(spec, now, [author]):
-            return sorted({*now, f"person:{author}"})
-        held = grants_at(await self._work.tx.grants_of(author), self._now_ms)
-        return sorted({*(grant.scope for grant in held if is_place(grant.scope)), f"person:{author}"})
+        own = [place for place in now if is_place(place) and await self.readers(spec, (place,), [author])]
+        if not own:
+            held = grants_at(await self._work.tx.grants_of(author), self._now_ms)
+            own = [grant.scope for grant in held if is_place(grant.scope)]
+        return sorted({*own, f"person:{author}"})
 
     async def check_assignee(self, spec: RecordType[Any], user: str, concerns: list[str]) -> None:
         """Raise Refused unless `user` could close what `concerns` these scopes."""
@@ -60,6 +65,12 @@ class Concerned:
     async def _roles(self, user: str, scopes: tuple[str, ...]) -> frozenset[Role]:
         held = grants_at(await self._work.tx.grants_of(user), self._now_ms)
         return roles_in(with_implied(held, user), scopes)
+
+
+def people_and_places(scopes: Iterable[str]) -> list[str]:
+    """The scopes, sorted, but for the server's own user, who is nobody."""
+    named = set(scopes)
+    return sorted(named - {_THE_SERVER} or named)
 
 
 def is_place(scope: str) -> bool:

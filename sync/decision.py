@@ -18,7 +18,7 @@ from sync import authority
 from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
-from sync.concern import Concerned, is_place
+from sync.concern import Concerned, is_place, people_and_places
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.ids import derived_id, made_on_device
@@ -319,7 +319,8 @@ class Decision:
         fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
         spec = self.registry.get(draft.type)
         others = {user for user in writers.values() if user is not None}
-        fields["concerns"] = sorted({*fields["concerns"], *await self.concerned.readers(spec, draft.scopes, others)})
+        readers = await self.concerned.readers(spec, draft.scopes, others)
+        fields["concerns"] = people_and_places({*fields["concerns"], *readers})
         return await self._attend("conflict", fields)
 
     async def _refusal(self, code: str, detail: str) -> uuid.UUID:

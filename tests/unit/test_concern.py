@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from field_schemas.access import Role
-from sync.authority import Actor
+from sync.authority import SERVER, Actor
 from sync.messages import Outcome
 from tests.unit.builders import GRID, STREET, Office, actor, component, inspector, new_id, supervisor
 
@@ -107,6 +107,33 @@ async def test_a_refusal_does_not_tell_where_a_record_went(office: Office) -> No
     await move(office, record)
     assert await sees(office, li, refusal)
     assert (await office.fields(refusal))["concerns"] == [f"grid:{STREET}", "person:li"]
+
+
+async def test_a_refusal_concerns_nobody_who_merely_has_the_record(office: Office) -> None:
+    """A refusal that goes with its record to another street is not shown to whom the record is of."""
+    li = actor("li", (f"grid:{STREET}", Role.INSPECTOR), (NEXT_STREET, Role.INSPECTOR))
+    record = new_id()
+    await office.write(inspector("chen"), "finding", record, {"grid": GRID, "kind": "0102", "text": "x"})
+    late = {"due_at": "2026-11-20T08:00:00Z"}
+    refusal = (await office.write(li, "finding", record, late, base=LATEST)).attention
+    assert refusal
+    assert (await office.fields(refusal))["concerns"] == [f"grid:{GRID}", "person:li"]
+    moved = await office.write(supervisor(), "finding", record, {"grid": ELSEWHERE}, base=LATEST)
+    assert moved.outcome is Outcome.APPLIED
+    assert (await office.fields(refusal))["concerns"] == [f"grid:{ELSEWHERE}", "person:li"]
+
+
+@pytest.mark.parametrize("grid", [GRID, ELSEWHERE])
+async def test_a_conflict_about_what_is_the_servers_concerns_people(office: Office, grid: str) -> None:
+    """The server's own user is nobody whom a conflict about its record, moved or not, concerns."""
+    both = (f"grid:{STREET}", Role.INSPECTOR), (NEXT_STREET, Role.INSPECTOR)
+    li, wang, record = actor("li", *both), actor("wang", *both), new_id()
+    seen = (await office.write(SERVER, "finding", record, {"grid": GRID, "kind": "0102", "text": "x"})).version
+    await office.write(li, "finding", record, {"text": "y"}, base=seen)
+    conflict = (await office.write(wang, "finding", record, {"text": "z"}, base=seen)).attention
+    assert conflict
+    await office.write(supervisor(), "finding", record, {"grid": grid}, base=LATEST)
+    assert (await office.fields(conflict))["concerns"] == [f"grid:{grid}", "person:li", "person:wang"]
 
 
 async def test_what_moves_its_record_stays(office: Office) -> None:

@@ -12,7 +12,6 @@ from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.ids import by_number
 
-
 _THE_SERVER = f"person:{SERVER_USER}"
 
 

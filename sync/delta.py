@@ -40,7 +40,9 @@ def delta(spec: RecordType[Any], record: StoredRecord, held: int) -> WireRecord 
     kept: dict[str, int] = {}
     for name, mark in changed.items():
         values[name] = fields[name]
-        if spec.fields[name].policy is Policy.APPEND and (before := _known(mark, held)):
+        declared = spec.fields.get(name)
+        # A field of a newer program, which this one does not know, goes as it is.
+        if declared and declared.policy is Policy.APPEND and (before := _known(mark, held)):
             values[name] = fields[name][len(before) :]
             kept[name] = len(before)
             since = max(since, *before)

@@ -1,15 +1,18 @@
 """Deltas: what they bring is what the whole record would."""
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from field_schemas.access import Grant, Role
+from field_schemas.access import FIELD_WORKERS, Access, Grant, Role
+from field_schemas.record import Field, Record, record_type, type_of
+from field_schemas.scopes import in_grid
 from field_schemas.track_points import TrackPoint, pack
+from field_schemas.types.values import GridPrefix, ShortText
 from sync.authority import Actor
 from sync.clock import stamp_at
 from sync.delta import applied, delta, fits
@@ -242,3 +245,25 @@ def test_marks_of_before_entries_had_versions() -> None:
     one = delta(REGISTRY.get("track"), record, 3)
     assert one is not None
     assert (msgspec.msgpack.decode(one.fields), one.kept) == ({"segments": [b"x", b"y"]}, {})
+
+
+@record_type("sign", zh="牌", en="Sign", scopes=(in_grid("grid"),), access=Access(read=FIELD_WORKERS))
+class Sign(Record):
+    """What a server of an older program knows of a type that has a colour and remarks by now."""
+
+    grid: Annotated[GridPrefix, Field("网格", "Grid")]
+    title: Annotated[ShortText, Field("标题", "Title")]
+
+
+def test_fields_that_the_server_does_not_know_are_sent_as_they_are() -> None:
+    """A field of a newer program that was written since is in the delta, whole, whatever its policy may be."""
+    marks = {"": [1, 1, "a"], "colour": [7, 5, "a"], "remarks": [6, 5, "a", [[1, "a", 2], [5, "a", 6]]]}
+    fields = {"grid": GRID, "title": "x", "colour": "red", "remarks": ["a", "b"]}
+    record = StoredRecord(
+        id=new_id(), type="sign", version=7, tx=0, scopes=(), owner="li", district="",
+        fields=msgspec.msgpack.encode(fields), marks=msgspec.msgpack.encode(marks),
+    )  # fmt: skip
+    one = delta(type_of(Sign), record, 3)
+    assert one is not None
+    assert msgspec.msgpack.decode(applied(msgspec.msgpack.encode({"grid": GRID, "title": "x"}), one)) == fields
+    assert not one.kept

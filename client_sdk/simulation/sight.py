@@ -32,7 +32,10 @@ def seen_by(
     """The fields of a record that `user` may see at `at_ms`, None where not even the record."""
     spec = registry.get(record.type)
     fields: dict[str, Any] = msgspec.msgpack.decode(record.fields)
-    roles = roles_over(user, grants, at_ms, places_of(spec, fields, record.owner))
+    # What is purged has no fields any more; where it lay is kept, so that its deletion is told to nobody else.
+    purged = record.deleted and not fields
+    places = record.scopes if purged else places_of(spec, fields, record.owner)
+    roles = roles_over(user, grants, at_ms, places)
     if not roles & spec.access.read:
         return None
     return {name: value for name, value in fields.items() if _readable(spec, name, roles)}

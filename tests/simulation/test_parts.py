@@ -7,7 +7,11 @@ import pytest
 
 from client_sdk.simulation.locks import Key, RowLocks
 from client_sdk.simulation.loop import Stalled, VirtualLoop
-from sync.storage import Collision
+from client_sdk.simulation.programs import NEWEST
+from client_sdk.simulation.sight import seen_by
+from field_schemas.access import Grant, Role
+from sync.memory import NO_FIELDS
+from sync.storage import Collision, StoredRecord
 
 A, B = Key("record", uuid.UUID(int=1)), Key("record", uuid.UUID(int=2))
 
@@ -57,3 +61,14 @@ async def test_lock_just_passed_on_counts_as_held() -> None:
     await second
     locks.release(2)
     await third
+
+
+@pytest.mark.parametrize(("scope", "told"), [("grid:440304001", True), ("grid:440304002", False)])
+def test_the_deletion_of_what_is_purged_is_told_where_it_lay(scope: str, told: bool) -> None:
+    """The oracle lets those know of a purged record's deletion who could see it, though its fields are gone."""
+    purged = StoredRecord(
+        id=uuid.UUID(int=1), type="sample", version=2, tx=1, scopes=("grid:440304001001001",), owner="li",
+        district="440304", fields=NO_FIELDS, marks=NO_FIELDS, deleted=True,
+    )  # fmt: skip
+    seen = seen_by(NEWEST.registry, "wang", [Grant(scope, Role.INSPECTOR)], 0, purged)
+    assert (seen is not None) == told

@@ -82,10 +82,10 @@ async def _undo(phone: Phone, record: Record, item: HistoryItem) -> None:
     phone.happened["undone"] += 1
     made = [row.change for row in phone.tables.outbox.all() if row.change.id not in before]
     taken_back: list[dict[str, Any]] = [msgspec.msgpack.decode(change.fields) for change in made]
-    steps = [fields["total"] for fields in taken_back if "total" in fields]
-    ought = [-item.patch["total"]] if "total" in item.before else []
-    if len(made) > 1 or steps != ought:
-        phone.violated("undone_once", f"the undo of {item.change} counts {steps} back instead of {ought}")
+    ought = -item.patch["total"] if "total" in item.before else None
+    steps = {fields.get("total") for fields in taken_back} or {None}
+    if steps != {ought}:
+        phone.violated("undo_counts_back", f"the undo of {item.change} counts {steps} back instead of {ought}")
 
 
 def _choices(row: FieldConflict) -> tuple[Any, ...]:

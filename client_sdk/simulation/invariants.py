@@ -87,6 +87,19 @@ def each_effect_happened_once(world: World) -> Finding:
     )
 
 
+def undone_once(world: World) -> Finding:
+    """No change is taken back twice: by an undo, or by an undo that was refused and then applied."""
+    state, made = world.database.state, world.ledger.made
+    undone = Counter(
+        str(made[key].change.undoes)
+        for key, change in state.log.items()
+        if key in made and made[key].change.undoes and change.outcome is not Outcome.REFUSED
+    )
+    refusals = (_decode(record.fields) for record in state.records.values() if record.type == "refusal")
+    undone.update(one["undoes"] for one in refusals if one.get("undoes") and one["state"] == "applied")
+    yield from (f"change {one[-6:]} was taken back {count} times" for one, count in undone.items() if count > 1)
+
+
 def authority_is_as_of_capture(world: World) -> Finding:
     """Changes are permitted or refused by the grants that held when they were captured."""
     yield from _replayed(world).complaints
@@ -185,6 +198,7 @@ INVARIANTS: tuple[Callable[[World], Finding], ...] = (
     every_change_has_a_verdict,
     numbers_are_used_once,
     each_effect_happened_once,
+    undone_once,
     authority_is_as_of_capture,
     revoked_devices_are_quarantined,
     receipts_are_true,

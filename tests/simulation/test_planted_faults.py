@@ -17,7 +17,7 @@ from client_sdk.histories import HistoryItem, UndoResult
 from client_sdk.simulation.database import Database, SimulatedTransaction
 from client_sdk.simulation.run import simulate
 from client_sdk.simulation.world import Failure, Scenario
-from client_sdk.store import exchanging
+from client_sdk.store import exchanging, writing
 from client_sdk.store.outbox import Framed, Outbox
 from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
@@ -163,7 +163,7 @@ def wipe_unasked(plant: pytest.MonkeyPatch) -> None:
 
 
 def undo_twice(plant: pytest.MonkeyPatch) -> None:
-    """An undo is made twice, and the server does not remember what was undone."""
+    """An undo is made twice, and neither phone nor server remembers what was undone."""
     undo = AttendingDevice.undo
 
     async def again(self: AttendingDevice, item: HistoryItem) -> UndoResult:
@@ -171,6 +171,7 @@ def undo_twice(plant: pytest.MonkeyPatch) -> None:
         return await undo(self, item)
 
     plant.setattr(AttendingDevice, "undo", again)
+    plant.setattr(writing, "_is_undone", lambda _tables, _write: False)
     plant.setattr(sync.decision, "note_undo", lambda _change, _marks, _write: None)
 
 

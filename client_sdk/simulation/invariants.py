@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -161,6 +161,19 @@ def attentions_match_verdicts(world: World) -> Finding:
             yield f"{record.type} {short(record.id)} belongs to {named[record.id]} verdicts"
 
 
+def conflicts_follow_their_records(world: World) -> Finding:
+    """An open conflict concerns the places where its record lies, and no others."""
+    records = world.database.state.records
+    for conflict in records.values():
+        fields = _decode(conflict.fields)
+        if conflict.type != "conflict" or fields["state"] != "open":
+            continue
+        record = records[uuid.UUID(fields["record"])]
+        shown, ought = _in_grid(fields["concerns"]), _in_grid(record.scopes)
+        if shown != ought:
+            yield f"conflict {short(conflict.id)} concerns {shown}, {record.type} {short(record.id)} lies in {ought}"
+
+
 def nothing_is_pending(world: World) -> Finding:
     """All phones have sent all they had."""
     for phone in world.phones:
@@ -204,6 +217,7 @@ INVARIANTS: tuple[Callable[[World], Finding], ...] = (
     receipts_are_true,
     capture_times_are_bounded,
     attentions_match_verdicts,
+    conflicts_follow_their_records,
     nothing_is_pending,
     phones_know_their_verdicts,
     copies_are_equal,
@@ -255,6 +269,10 @@ def _difference(found: tuple[int, dict[str, Any]] | None, expected: tuple[int, d
     )
     shown = "; ".join(f"{name} {found[1].get(name)!r} for {expected[1].get(name)!r}" for name in names)
     return f"with {shown}"
+
+
+def _in_grid(scopes: Iterable[str]) -> list[str]:
+    return sorted(scope for scope in scopes if scope.startswith("grid:"))
 
 
 def _by_server(change: LoggedChange) -> bool:

@@ -26,6 +26,7 @@ from field_schemas.record import Field, RecordType
 from sync.authority import Actor, HeldRoles
 from sync.clock import Bounded, Captured, estimate
 from sync.cursor import Cursor
+from sync.decision import Decision
 from sync.errors import SyncError
 from sync.merge import FieldMerge, Mark, Write
 from sync.storage import LoggedChange, ReadTransaction, WriteBatch
@@ -175,6 +176,14 @@ def undo_twice(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(sync.decision, "note_undo", lambda _change, _marks, _write: None)
 
 
+def leave_conflicts_behind(plant: pytest.MonkeyPatch) -> None:
+    """Conflicts and refusals stay where they were made when their record moves."""
+
+    async def nothing(*_: object) -> None: ...
+
+    plant.setattr(Decision, "_take_along", nothing)
+
+
 def resurrect_what_was_purged(plant: pytest.MonkeyPatch) -> None:
     """A device that was away for longer than deletions are remembered goes on from where it was."""
 
@@ -214,6 +223,7 @@ FAULTS: Sequence[tuple[Plant, set[str]]] = (
     (take_old_changes_as_new, {"each_effect_happened_once", "no_stray_exception", "copies_are_equal"}),
     (apply_what_revoked_devices_send, {"revoked_devices_are_quarantined"}),
     (undo_twice, {"undone_once"}),
+    (leave_conflicts_behind, {"conflicts_follow_their_records"}),
     (resurrect_what_was_purged, {"copies_are_equal"}),
     (send_masked_fields, {"no_leak"}),
     (reuse_versions, {"numbers_are_used_once"}),

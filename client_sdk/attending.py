@@ -68,7 +68,8 @@ class AttendingDevice(LocalDevice):
         chosen = {name: _chosen(rows[name], value) for name, value in values.items()}
         try:
             changed = {name: value for name, value in chosen.items() if value != rows[name].standing}
-            self._parts.registry.get(conflict.record_type).patch(changed)
+            spec = self._parts.registry.get(conflict.record_type)
+            spec.patch(spec.upgraded(changed, conflict.type_version))
         except FieldError as error:
             raise Invalid(error.code, error.detail) from error
         return await self.update(conflict, resolution=chosen, state="resolved")
@@ -161,7 +162,9 @@ class AttendingDevice(LocalDevice):
 
 def _as_made(spec: RecordType[Any], refusal: Refusal, own: Change | None) -> dict[str, Any]:
     """What the refused change set, as the program knows the type now."""
-    return refusal.refused if own is None else spec.upgraded(msgspec.msgpack.decode(own.fields), own.type_version)
+    if own is None:
+        return spec.upgraded(refusal.refused, refusal.type_version)
+    return spec.upgraded(msgspec.msgpack.decode(own.fields), own.type_version)
 
 
 def _chosen(row: FieldConflict, value: Any) -> Any:

@@ -12,6 +12,7 @@ from field_schemas.labels import Label
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from field_schemas.types.attention import Conflict, Refusal
+from sync.forms import fields_now
 
 _CONFLICT = Label("他人同时修改了同一内容", "Somebody changed the same thing at the same time")
 _CONFLICT_ADVICE = Label("请主管选定一个值", "A supervisor chooses the value that holds")
@@ -33,7 +34,12 @@ def of_conflict(registry: Registry, conflict: Conflict, about: Mapping[str, Any]
         assignee=conflict.assignee,
         differences=tuple(
             Difference(
-                row.field, _label(spec, row.field, language), row.base, row.standing, row.offered, row.standing_by
+                row.field,
+                _label(spec, _name_now(spec, row.field, conflict.type_version), language),
+                row.base,
+                row.standing,
+                row.offered,
+                row.standing_by,
             )
             for row in conflict.differences
         ),
@@ -64,19 +70,20 @@ def of_refusals(
 
 def _creates(registry: Registry, refusal: Refusal) -> bool:
     spec = _spec(registry, refusal.record_type)
-    return spec is not None and spec.required <= refusal.refused.keys()
+    return spec is not None and spec.required <= _said(spec, refusal).keys()
 
 
 def _of_refusal(registry: Registry, refusal: Refusal, about: Mapping[str, Any] | None, language: str) -> Attention:
     spec = _spec(registry, refusal.record_type)
     code = CODES.get(refusal.code)
     standing = about or {}
+    said = _said(spec, refusal)
     return Attention(
         kind="refusal",
         id=refusal.id,
         record=refusal.record,
         type=refusal.record_type,
-        title=_title(spec, refusal.record_type, about or refusal.refused, language),
+        title=_title(spec, refusal.record_type, about or said, language),
         reason=code.title.text(language) if code else refusal.code,
         detail=refusal.detail,
         advice=code.advice.text(language) if code else "",
@@ -84,9 +91,18 @@ def _of_refusal(registry: Registry, refusal: Refusal, about: Mapping[str, Any] |
         assignee=refusal.assignee,
         differences=tuple(
             Difference(name, _label(spec, name, language), None, standing.get(name), value)
-            for name, value in refusal.refused.items()
+            for name, value in said.items()
         ),
     )
+
+
+def _name_now(spec: RecordType[Any] | None, field: str, version: int) -> str:
+    return field if spec is None else next(iter(spec.renamed({field: None}, version)))
+
+
+def _said(spec: RecordType[Any] | None, refusal: Refusal) -> dict[str, Any]:
+    """What was refused, as this program knows the type."""
+    return refusal.refused if spec is None else fields_now(spec, refusal.refused, refusal.type_version)
 
 
 def _spec(registry: Registry, name: str) -> RecordType[Any] | None:

@@ -23,11 +23,12 @@ class DeviceError(Exception):
 
 
 class Offline(DeviceError):
-    """The server could not be reached, or asked to be left alone for `retry_after_s` seconds."""
+    """The server could not be reached, or asked to be left alone for `retry_after_s` seconds; `code` says why."""
 
-    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, detail: str, retry_after_s: float | None = None, code: str = "") -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.code = code
 
 
 class _Coded(DeviceError):

@@ -62,7 +62,8 @@ class Exchange:
         self._clock = clock
         self._stamps = stamps
         self._progress = progress
-        self.types = {spec.name: spec.version for spec in registry}
+        # Of versions with the same form the server need not know the newest.
+        self.types = dict(registry.forms)
         self._loader = SnapshotLoader(store, connection, self.types, self._tell_loaded)
         self._snapshot_failures = 0
         self._receipts = Receipts(store, connection, sessions)
@@ -170,6 +171,12 @@ class Exchange:
                 response = await self._connection.push(await self._request(batch))
             except Rejected as error:
                 await self._adapt(error, batch)
+                continue
+            except Offline as error:
+                if error.code != "server_behind" or len(batch) == 1:
+                    raise
+                # What comes before the change that has to wait need not wait.
+                self._limit = len(batch) // 2
                 continue
             await self._settle(response)
             self._tell(Progress("push", self._verdicts.total(), max(total, self._verdicts.total())))

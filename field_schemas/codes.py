@@ -81,6 +81,7 @@ _REQUEST_CODES = (
     _code("device_taken", "设备编号已被占用", "The device id is enrolled with another key or user", "使用新的设备编号", "Enrol with a new device id"),
     _code("too_many_requests", "该设备同时请求过多", "The device asks for too much at once", "等待先前的请求完成", "Wait until its earlier requests are answered"),
     _code("overloaded", "服务器繁忙", "The server is busy", "稍后按提示重试", "Retry after the time given"),
+    _code("server_behind", "服务器程序版本过旧，暂不能处理此数据", "The server's program is older than this data", "稍后重试；工作保留在设备上", "Retry later; your work stays on the device"),
     _code("internal", "服务器内部错误", "Something went wrong on the server", "稍后重试；数据未丢失", "Retry later; nothing was lost"),
 )
 

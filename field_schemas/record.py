@@ -21,6 +21,7 @@ from field_schemas.labels import Label
 from field_schemas.places import Area, Position
 from field_schemas.policies import COMPOSED, Policy, SetOperand
 from field_schemas.scopes import ScopeRule, scopes_of
+from field_schemas.versions import STUMBLES, VersionStep
 from field_schemas.workflow import Workflow
 
 NO_ID = uuid.UUID(int=0)
@@ -28,6 +29,7 @@ MAX_COUNTER_STEP = 2**31
 _TOLD = (Policy.REVIEW, Policy.WORKFLOW, Policy.FIRST_WRITER)
 """Policies that tell people what stands."""
 R = TypeVar("R", bound="Record")
+V = TypeVar("V")
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -42,7 +44,8 @@ class Field(msgspec.Struct, frozen=True):
 
     `check` raises ValueError for a value that the Python type cannot tell to be wrong.
     `read` and `write` narrow the type's access for this one field; a field with `read` must have a default,
-    because some receive the record without it.
+    because some receive the record without it. `since` is the type's version that brought the field or its `read`:
+    servers of an earlier one, which would show it to everybody, leave records alone that may hold it.
     """
 
     zh: str
@@ -52,23 +55,13 @@ class Field(msgspec.Struct, frozen=True):
     read: frozenset[Role] | None = None
     write: frozenset[Role] | None = None
     searchable: bool = False
+    since: int | None = None
     check: Callable[[Any], object] | None = None
 
     @property
     def label(self) -> Label:
         """The field's name in both languages."""
         return Label(self.zh, self.en)
-
-
-class VersionStep(msgspec.Struct, frozen=True):
-    """How fields of a type's previous version become those of this one, and back.
-
-    Both take and give an object of field name to value or operand, whole or partial, and leave what they do not
-    know as it is.
-    """
-
-    upgrade: Callable[[dict[str, Any]], dict[str, Any]]
-    downgrade: Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class FieldError(Exception):
@@ -121,6 +114,8 @@ class RecordType(Generic[R]):
                 self.defaults[info.name] = msgspec.to_builtins(_default(info))
             operand = _operand_type(declared.policy, hints[info.name])
             operands.append((info.name, operand | msgspec.UnsetType, msgspec.UNSET))
+        self.form = max(1, *steps, *(f.since or 1 for f in self.fields.values()))
+        """The version since which fields look as they do now: later ones only added fields for all who may read."""
         self.scope_fields = frozenset(rule.field for rule in scopes if rule.field)
         self.initial_states = {
             name: self.defaults[name] for name, f in self.fields.items() if f.policy is Policy.WORKFLOW
@@ -146,10 +141,17 @@ class RecordType(Generic[R]):
                 f"record type {self.name!r} is at version {self.version}, its steps are {list(self.steps)}"
             )
         for name, declared in self.fields.items():
+            self._check_since(name, declared)
             if declared.policy in _TOLD and declared.read is not None:
                 raise TypeError(f"{self.name}.{name}: a conflict or refusal would show a field not everyone may read")
             if (declared.policy is Policy.WORKFLOW) != (declared.workflow is not None):
                 raise TypeError(f"{self.name}.{name}: policy and table `workflow` go together")
+
+    def _check_since(self, name: str, declared: Field) -> None:
+        if declared.since is not None and (declared.read is None or not 1 <= declared.since <= self.version):
+            raise TypeError(f"{self.name}.{name}: `since` is the version, up to {self.version}, that brought `read`")
+        if declared.read is not None and declared.since is None and self.version > 1:
+            raise TypeError(f"{self.name}.{name}: say since which version not everybody may read it")
 
     def canonical_patch(self, raw: bytes | memoryview, *, as_json: bool) -> bytes:
         """The MessagePack of a change's fields, checked against the declaration.
@@ -173,18 +175,31 @@ class RecordType(Generic[R]):
             raise FieldError("value_invalid", str(error)) from error
 
     def upgraded(self, fields: dict[str, Any], version: int) -> dict[str, Any]:
-        """Fields written by a client that knows the type at `version`, as this version has them."""
-        for step in range(version + 1, self.version + 1):
-            if step in self.steps:
-                fields = self.steps[step].upgrade(fields)
+        """Fields in the form of `version`, as this version has them.
+
+        Raises FieldError `value_invalid` for values that no such version had.
+        """
+        try:
+            for step in self._steps_since(version):
+                fields = step.up(fields)
+        except STUMBLES as error:
+            raise FieldError("value_invalid", f"{self.name} of version {version}: {error!r}") from error
         return fields
 
     def downgraded(self, fields: dict[str, Any], version: int) -> dict[str, Any]:
         """Fields as a client that knows the type at `version` has them."""
-        for step in range(self.version, version, -1):
-            if step in self.steps:
-                fields = self.steps[step].downgrade(fields)
+        for step in reversed(self._steps_since(version)):
+            fields = step.down(fields)
         return fields
+
+    def renamed(self, by_name: dict[str, V], version: int) -> dict[str, V]:
+        """What is kept by field names of `version`, by the names of this version."""
+        for step in self._steps_since(version):
+            by_name = {step.renamed.get(name, name): value for name, value in by_name.items()}
+        return by_name
+
+    def _steps_since(self, version: int) -> list[VersionStep]:
+        return [self.steps[step] for step in sorted(self.steps) if step > version]
 
     def patch(self, values: Mapping[str, Any]) -> bytes:
         """`canonical_patch` of Python values, for changes made on this side."""
@@ -251,7 +266,8 @@ def record_type(
 ) -> Callable[[type[R]], type[R]]:
     """Declare a record type (class decorator).
 
-    `steps` say, for a version, how it differs from the one before; a version that only added fields needs none.
+    `steps` say, for a version, how it differs from the one before; one that only added fields needs none. Steps stay
+    for ever: the log keeps changes in the form they had.
     `place` names the field holding a `Position` or `Area`, `title` the field that names a record to a person.
     Raises TypeError at import when the declaration contradicts itself.
     """

@@ -22,6 +22,8 @@ class Registry:
             if spec.name in self._types:
                 raise ValueError(f"two record types are named {spec.name!r}")
             self._types[spec.name] = spec
+        self.forms = {spec.name: spec.form for spec in self}
+        """The form (`RecordType.form`) of each type."""
 
     def __iter__(self) -> Iterator[RecordType[Any]]:
         return iter(self._types.values())

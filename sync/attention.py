@@ -63,7 +63,12 @@ def conflict_fields(
             for name in disputed
         ],
         "concerns": sorted({*draft.scopes, f"person:{user}"}),
-    }
+    } | version_field(draft.type_version)
+
+
+def version_field(type_version: int) -> dict[str, int]:
+    """What a conflict or refusal says of the form that the fields in it have; nothing for the first."""
+    return {"type_version": type_version} if type_version > 1 else {}
 
 
 def refusal_fields(

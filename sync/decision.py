@@ -15,12 +15,13 @@ from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
-from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, writers_of
+from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, version_field, writers_of
 from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
 from sync.concern import Concerned, is_place, people_and_places
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
+from sync.forms import change_now
 from sync.ids import derived_id, made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
@@ -74,6 +75,7 @@ class Decision:
         self.time = authority.vouched(estimate(change.captured, submission.received_ms), submission.actor)
         self.as_of_ms = self.time.ms
         self.patch_bytes = NOTHING
+        self.patch_version = change.type_version
         self.before: dict[str, Any] = {}
         self.version = 0
         self.attention: uuid.UUID | None = None
@@ -117,6 +119,7 @@ class Decision:
             deletes=change.delete,
             fields=self.patch_bytes,
             before=_pack(self.before) if self.before else NOTHING,
+            type_version=self.patch_version,
         )
         self.work.log(logged)
         return logged
@@ -133,6 +136,7 @@ class Decision:
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
         self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
+        self.patch_version = spec.form
         patch: dict[str, Any] = _unpack(self.patch_bytes)
         if self.actor.revoked:
             raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
@@ -156,7 +160,7 @@ class Decision:
     def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
         """The change's fields as the type is declared now."""
         change, as_json = self.change, self.submission.as_json
-        if change.type_version == spec.version:
+        if change.type_version >= spec.form:
             return change.fields
         fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
         return msgspec.json.encode(fields) if as_json else _pack(fields)
@@ -189,7 +193,7 @@ class Decision:
             raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
         self.scopes = spec.scopes(patch, self.actor.user)
         roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.as_of_ms)
-        draft = Draft(change.record, spec.name, self.actor.user)
+        draft = Draft(change.record, spec.name, spec.form, self.actor.user)
         merged = create(spec, spec.initial_states | patch, await self._write(roles))
         self._take(draft, merged)
         return Outcome.APPLIED
@@ -290,7 +294,8 @@ class Decision:
         if not resolution:
             return None
         target = self._derived("resolution", draft.fields["record_type"], uuid.UUID(draft.fields["record"]))
-        return self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
+        change = self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
+        return msgspec.structs.replace(change, type_version=draft.fields.get("type_version", 1))
 
     async def _refused_change(self, refusal: Draft) -> Change:
         refused = await self.work.change(uuid.UUID(refusal.fields["change"]))
@@ -299,7 +304,12 @@ class Decision:
         target = self._derived("resolution", refused.type, refused.record)
         change = self._by_author(target, refused.base, msgspec.Raw(refused.fields))
         undoes = refusal.fields.get("undoes")
-        return msgspec.structs.replace(change, delete=refused.deletes, undoes=undoes and uuid.UUID(undoes))
+        return msgspec.structs.replace(
+            change,
+            delete=refused.deletes,
+            undoes=undoes and uuid.UUID(undoes),
+            type_version=refused.type_version,
+        )
 
     def _by_author(self, target: Change, base: int, fields: msgspec.Raw) -> Change:
         """A consequence that the author of this change makes with it: at the same moment, by the same grants."""
@@ -309,15 +319,14 @@ class Decision:
             fields=fields,
             captured=self.change.captured,
             stamp=self.change.stamp,
-            type_version=self.registry.get(target.type).version,
         )
 
     async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
-        history = await self.work.history(draft.id)
+        spec = self.registry.get(draft.type)
+        history = [change_now(spec, one) for one in await self.work.history(draft.id) if one.type == spec.name]
         base = base_values(history, draft.fields, self.change.base, disputed)
         writers = writers_of(history, draft.marks, disputed)
         fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
-        spec = self.registry.get(draft.type)
         others = {user for user in writers.values() if user is not None}
         readers = await self.concerned.readers(spec, draft.scopes, others)
         fields["concerns"] = people_and_places({*fields["concerns"], *readers})
@@ -330,10 +339,17 @@ class Decision:
         if self.change.type in self.registry:
             spec = self.registry.get(self.change.type)
             scopes = scopes or spec.scopes(content, None)
-            content = {name: value for name, value in content.items() if name not in spec.limited_fields}
+            content = self._for_all(spec, content)
         concerned = self._concerned(scopes)
         fields = refusal_fields(self.change, self.actor.user, concerned, content, code, detail)
-        return await self._attend("refusal", fields)
+        return await self._attend("refusal", fields | version_field(self.patch_version))
+
+    def _for_all(self, spec: RecordType[Any], content: dict[str, Any]) -> dict[str, Any]:
+        """What of the content everybody may read who may see the record; of a newer version's fields nobody knows."""
+        names = spec.renamed({name: name for name in content}, self.patch_version)
+        is_newer = self.patch_version > spec.version
+        hidden = {now for now in names if now in spec.limited_fields or (is_newer and now not in spec.fields)}
+        return {name: content[name] for now, name in names.items() if now not in hidden}
 
     def _concerned(self, scopes: tuple[str, ...]) -> list[str]:
         """Whose supervisors deal with a refusal: the record's, but for an outsider the author's own.
@@ -358,6 +374,7 @@ class Decision:
             record=record,
             stamp=stamp_at(now),
             captured=Captured(now, now, 0),
+            type_version=self.registry.forms.get(record_type, 1),
         )
 
     async def _consequence(self, actor: Actor, change: Change, closes: uuid.UUID | None = None) -> LoggedChange:

@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 
+from field_schemas.registry import Registry
 from field_schemas.scopes import district_of, feeds_of
+from sync.forms import record_now
 from sync.ids import by_number
 from sync.merge import Mark
 from sync.storage import FeedRow, LoggedChange, StoredRecord, WriteBatch, WriteTransaction
@@ -19,13 +21,19 @@ _VERSIONS_AT_ONCE = 64
 class Draft:
     """One record as it stands within the transaction. `stored` is what it was before, None for a new one."""
 
-    __slots__ = ("deleted", "fields", "id", "marks", "owner", "scopes", "stored", "type", "version")
+    __slots__ = ("deleted", "fields", "id", "marks", "owner", "scopes", "stored", "type", "type_version", "version")
 
     def __init__(
-        self, record_id: uuid.UUID, record_type: str, owner: str, stored: StoredRecord | None = None
+        self,
+        record_id: uuid.UUID,
+        record_type: str,
+        type_version: int,
+        owner: str,
+        stored: StoredRecord | None = None,
     ) -> None:
         self.id = record_id
         self.type = record_type
+        self.type_version = type_version
         self.owner: str | None = owner
         self.stored = stored
         self.version = 0
@@ -37,7 +45,7 @@ class Draft:
     @classmethod
     def of(cls, stored: StoredRecord) -> "Draft":
         """The draft of a record that exists."""
-        draft = cls(stored.id, stored.type, "", stored)
+        draft = cls(stored.id, stored.type, stored.type_version, "", stored)
         draft.owner = stored.owner
         draft.version = stored.version
         draft.scopes = stored.scopes
@@ -59,14 +67,16 @@ class Draft:
             marks=_encode(self.marks),
             district=district_of(self.scopes),
             deleted=self.deleted,
+            type_version=self.type_version,
         )
 
 
 class Workspace:
-    """All drafts and log entries of one transaction."""
+    """All drafts and log entries of one transaction. Drafts have the form that `registry` gives their types."""
 
-    def __init__(self, tx: WriteTransaction) -> None:
+    def __init__(self, tx: WriteTransaction, registry: Registry) -> None:
         self.tx = tx
+        self._registry = registry
         self.logged: dict[uuid.UUID, LoggedChange] = {}
         self.sequences: dict[uuid.UUID, int] = {}
         self._new_log: list[LoggedChange] = []
@@ -76,7 +86,7 @@ class Workspace:
         self._last_version = -1
 
     async def load(self, ids: set[uuid.UUID]) -> None:
-        """Lock and read the records that are not here yet."""
+        """Lock and read the records that are not here yet. Raises SyncError `server_behind`."""
         missing = sorted(ids - self._drafts.keys(), key=by_number)
         if missing:
             found = await self.tx.lock_records(missing)
@@ -84,7 +94,11 @@ class Workspace:
             self._next_version = self._last_version + 1
             for record_id in missing:
                 stored = found.get(record_id)
-                self._drafts[record_id] = Draft.of(stored) if stored else None
+                self._drafts[record_id] = Draft.of(self._now(stored)) if stored else None
+
+    def _now(self, stored: StoredRecord) -> StoredRecord:
+        form = self._registry.forms.get(stored.type, stored.type_version)
+        return stored if form == stored.type_version else record_now(self._registry.get(stored.type), stored)
 
     async def draft(self, record_id: uuid.UUID) -> Draft | None:
         """The record as it stands now, None if there is none."""

@@ -8,6 +8,7 @@ import msgspec
 from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.errors import SyncError
+from sync.forms import change_now, fields_now, record_now
 from sync.merge import Mark
 from sync.messages import HistoryEntry, HistoryResponse, Outcome
 from sync.storage import LoggedChange, ReadTransaction
@@ -25,16 +26,16 @@ async def history(
     """Every change ever sent for a record that `reader` may see, refused ones too, oldest first.
 
     Of a record that the reader may not see, or whose creation was refused, the refused changes whose refusals
-    concern the reader. Raises SyncError `record_unknown` where there are none.
+    concern the reader. Raises SyncError `record_unknown` where there are none; `server_behind`.
     """
     record = (await tx.records([record_id])).get(record_id)
     sight = Sight(registry, reader, now_ms)
     lens = sight.lens(record.type, record.scopes) if record else None
     if record is None or lens is None:
-        return await _refused_history(tx, sight, record_id)
+        return await _refused_history(tx, registry, sight, record_id)
     name = lens.spec.name
-    changes = [change for change in await tx.history(record_id) if change.type == name]
-    marks = _marks(record.marks)
+    changes = [change_now(lens.spec, change) for change in await tx.history(record_id) if change.type == name]
+    marks = _marks(record_now(lens.spec, record).marks)
     entries = [
         _entry(change, lens.masked(change.fields), lens.masked(change.before), marks.get(undo_key(change.id)))
         for change in changes
@@ -42,13 +43,15 @@ async def history(
     return HistoryResponse(record_id, name, entries)
 
 
-async def _refused_history(tx: ReadTransaction, sight: Sight, record_id: uuid.UUID) -> HistoryResponse:
+async def _refused_history(
+    tx: ReadTransaction, registry: Registry, sight: Sight, record_id: uuid.UUID
+) -> HistoryResponse:
     """What the reader's refusals say of a record; the same whether there is such a record or not."""
     changes = [one for one in await tx.history(record_id) if one.outcome is Outcome.REFUSED and one.attention]
     refusals = await tx.records({one.attention for one in changes if one.attention})
     shown = {key: wire for key, refusal in refusals.items() if (wire := sight.show(refusal)) is not None}
     entries = [
-        _entry(one, msgspec.msgpack.encode(_fields(shown[one.attention].fields)["refused"]), _NOTHING, None)
+        _entry(one, _said(registry, one.type, _fields(shown[one.attention].fields)), _NOTHING, None)
         for one in changes
         if one.attention in shown
     ]
@@ -56,6 +59,11 @@ async def _refused_history(tx: ReadTransaction, sight: Sight, record_id: uuid.UU
         raise SyncError("record_unknown", f"there is no record {record_id}")
     kinds = [one.type for one in changes if one.attention in shown]
     return HistoryResponse(record_id, kinds[0], entries)
+
+
+def _said(registry: Registry, kind: str, refusal: dict[str, Any]) -> bytes:
+    said, version = refusal["refused"], refusal.get("type_version", 1)
+    return msgspec.msgpack.encode(fields_now(registry.get(kind), said, version) if kind in registry else said)
 
 
 def _entry(change: LoggedChange, fields: bytes, before: bytes, undone: Mark | None) -> HistoryEntry:

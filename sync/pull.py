@@ -45,9 +45,11 @@ async def pull(
     offered: list[str] = []
     scopes = await views_of(tx, sight.grants)
     starts = _Starts(cursor, [await _cursor(tx, text) for text in request.loaded], scopes)
+    # Who takes types as they are now holds them in another form when the server is updated.
+    types = {spec.name: spec.version for spec in registry} if request.types is None else request.types
     views: dict[str, ViewCursor] = {}
     for view in scopes:
-        tag = view_tag(sight.grants, view, request.types)
+        tag = view_tag(sight.grants, view, types)
         if request.snapshots and starts.is_new(view) and await _comes_as_snapshot(tx, sight, view, snapshot_from):
             offered.append(view)
             views[view] = ViewCursor(FeedPosition(), tag)
@@ -122,10 +124,9 @@ class _Starts:
         return any(not one.startswith("grid:") or covers(one, view) or covers(view, one) for one in self._lost)
 
 
-def view_tag(grants: Iterable[Grant], view: str, types: Mapping[str, int] | None) -> str:
+def view_tag(grants: Iterable[Grant], view: str, types: Mapping[str, int]) -> str:
     """What a view is read by, as its cursor holds it: the roles, and the types the reader knows."""
-    known = () if types is None else (f"{name} {version}" for name, version in types.items())
-    return tag_of(_grants_within(grants, view)) + tag_of(known)
+    return tag_of(_grants_within(grants, view)) + tag_of(f"{name} {version}" for name, version in types.items())
 
 
 def uniform_roles(grants: Iterable[Grant], view: str) -> frozenset[Role] | None:
@@ -224,4 +225,7 @@ class _Page:
         """
         if record.type not in self.registry:
             return False
-        return not self.registry.get(record.type).scope_fields.isdisjoint(_marks(record.marks))
+        spec = self.registry.get(record.type)
+        if record.type_version > spec.version:
+            return True
+        return not spec.scope_fields.isdisjoint(spec.renamed(_marks(record.marks), record.type_version))

@@ -26,9 +26,10 @@ async def push(
     """Decide and write the submissions, in order; one answer each.
 
     A change captured more than `offline_days` before its receipt is refused. An answer that is a SyncError means
-    that nothing of that submission was taken. Raises what the store raises, then nothing at all was taken.
+    that nothing of that submission was taken. Raises what the store raises, and SyncError `server_behind` where a
+    newer program wrote a record that is to be changed; then nothing at all was taken.
     """
-    work = Workspace(tx)
+    work = Workspace(tx, registry)
     devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device}, key=by_number)
     held_before = await tx.lock_devices(devices)
     work.sequences = dict(held_before)

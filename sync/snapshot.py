@@ -19,6 +19,7 @@ from field_schemas.scopes import covers, feed_key
 from sync.authority import Actor
 from sync.cursor import Cursor, ViewCursor
 from sync.errors import SyncError
+from sync.forms import behind
 from sync.messages import SnapshotRequest, WireRecord
 from sync.pull import uniform_roles, view_tag, views_of
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
@@ -118,16 +119,23 @@ class Cut(msgspec.Struct):
 async def key_of(
     tx: ReadTransaction, registry: Registry, reader: Actor, request: SnapshotRequest, now_ms: int
 ) -> SnapshotKey:
-    """Which snapshot `reader` is to get. Raises SyncError `scope_denied` where none shows what the reader may see."""
+    """Which snapshot `reader` is to get.
+
+    Raises SyncError `scope_denied` where none shows what the reader may see, `server_behind` where the reader's
+    program knows a type in a newer form.
+    """
     grants = grants_held(reader, now_ms)
     roles = uniform_roles(grants, request.scope)
     if roles is None or request.scope not in await views_of(tx, grants):
         raise SyncError("scope_denied", f"{request.scope} is no area over which the reader's roles are the same")
     known = [
-        (spec.name, spec.version if request.types is None else min(spec.version, request.types[spec.name]))
+        (spec.name, spec.version if request.types is None else request.types[spec.name])
         for spec in registry
         if request.types is None or spec.name in request.types
     ]
+    for name, version in known:
+        if version > (spec := registry.get(name)).version:
+            raise behind(spec, version)
     return SnapshotKey(await tx.epoch(), request.scope, tuple(sorted(roles)), tuple(sorted(known)))
 
 
@@ -138,7 +146,7 @@ async def moment_of(tx: ReadTransaction) -> Moment:
 
 def cursor_behind(key: SnapshotKey, made: Moment, reader: Actor, request: SnapshotRequest, now_ms: int) -> str:
     """The cursor of `reader` who has loaded the snapshot that was `made` then."""
-    tag = view_tag(grants_held(reader, now_ms), key.view, request.types)
+    tag = view_tag(grants_held(reader, now_ms), key.view, dict(key.types) if request.types is None else request.types)
     return Cursor(key.epoch, {key.view: ViewCursor(made.position, tag)}, made.purged).encode()
 
 

@@ -24,7 +24,8 @@ class FeedPosition(NamedTuple):
 
 
 class StoredRecord(msgspec.Struct, kw_only=True, gc=False):
-    """A record as the store keeps it. `fields` and `marks` are MessagePack objects (sync.merge).
+    """A record as the store keeps it. `fields` and `marks` are MessagePack objects (sync.merge), in the form that
+    the type has at `type_version` (sync.forms).
 
     `district` is the six-digit district it lies in, "" for none: the key by which tables can be split.
     """
@@ -39,6 +40,7 @@ class StoredRecord(msgspec.Struct, kw_only=True, gc=False):
     marks: bytes
     district: str
     deleted: bool = False
+    type_version: int
 
 
 class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
@@ -46,8 +48,8 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
 
     `base` is what its author had seen, `version` what it made. `captured_ms` is the estimated true time, wrong by
     `error_ms` at most. `fields` is the change's patch, `before` the old values of what it really changed, both
-    MessagePack objects. Changes the server makes itself carry `seq` 0; where they follow from a change of `user`,
-    `device` is where that was made.
+    MessagePack objects in the form that the type has at `type_version` (sync.forms). Changes the server makes itself
+    carry `seq` 0; where they follow from a change of `user`, `device` is where that was made.
     """
 
     id: uuid.UUID
@@ -70,6 +72,7 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
     deletes: bool
     fields: bytes
     before: bytes
+    type_version: int
 
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):

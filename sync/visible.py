@@ -10,6 +10,7 @@ from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.delta import delta
+from sync.forms import behind, record_now
 from sync.messages import WireRecord
 from sync.storage import StoredRecord
 
@@ -21,7 +22,7 @@ class Lens(msgspec.Struct, frozen=True):
     """How a reader sees the records of one type that lie in the same scopes.
 
     `readable` are the fields shown, None all of them; `older` is the type's version the reader's program knows, None
-    the present one.
+    where that has the present form.
     """
 
     spec: RecordType[Any]
@@ -29,11 +30,15 @@ class Lens(msgspec.Struct, frozen=True):
     older: int | None
 
     def masked(self, fields: bytes) -> bytes:
-        """The MessagePack object `fields` without what the reader may not read."""
-        readable = self.readable
+        """The MessagePack object `fields` without what the reader may not read.
+
+        Fields that this program does not know are for everybody: `RecordType.form` sees to that.
+        """
+        readable, limited = self.readable, self.spec.limited_fields
         if readable is None:
             return fields
-        return _encode({name: value for name, value in _decode(fields).items() if name in readable})
+        shown = {name: value for name, value in _decode(fields).items() if name in readable or name not in limited}
+        return _encode(shown)
 
     def shown(self, fields: bytes) -> bytes:
         """`fields` masked, and as the reader's program knows them."""
@@ -62,7 +67,10 @@ class Sight:
         self._lenses: dict[tuple[str, tuple[str, ...]], Lens | None] = {}
 
     def lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
-        """How the reader sees records of type `name` that lie in `scopes`; None where that is not at all."""
+        """How the reader sees records of type `name` that lie in `scopes`; None where that is not at all.
+
+        Raises SyncError `server_behind` where the reader's program knows the type in a newer form.
+        """
         key = name, scopes
         try:
             return self._lenses[key]
@@ -78,10 +86,12 @@ class Sight:
         if not roles & spec.access.read:
             return None
         known = spec.version if self._types is None else self._types[name]
-        return Lens(spec, spec.readable_fields(roles), known if known < spec.version else None)
+        if known > spec.version:
+            raise behind(spec, known)
+        return Lens(spec, spec.readable_fields(roles), known if known < spec.form else None)
 
     def show(self, record: StoredRecord, held: int = 0) -> WireRecord | None:
-        """The record as the reader may see it; None where that is not at all.
+        """The record as the reader may see it; None where that is not at all. Raises SyncError `server_behind`.
 
         A delta may do where the reader is likely to have what was written up to version `held`.
         """
@@ -90,6 +100,8 @@ class Sight:
             return None
         if record.deleted:
             return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
+        if record.type_version != lens.spec.form:
+            record = record_now(lens.spec, record)
         if held and lens.older is None and (changed := delta(lens.spec, record, held)) is not None:
             return changed
         return WireRecord(

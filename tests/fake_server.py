@@ -52,7 +52,7 @@ MSGPACK = "application/msgpack"
 PROOF_WINDOW_MS = 120_000
 TOKEN_MS = 900_000
 MAX_BODY_BYTES = 16 * 2**20
-STATUSES = {"record_unknown": 404, "receipt_invalid": 422, "scope_denied": 403}
+STATUSES = {"server_behind": 503, "record_unknown": 404, "receipt_invalid": 422, "scope_denied": 403}
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 Fault = Callable[[httpx.Request], Awaitable[httpx.Response | None]]
 REGISTRY = load_types()
@@ -175,6 +175,7 @@ class FakeServer:
             fields = msgspec.Raw(self.registry.get(record_type).patch(row))
             changes.append(
                 Change(
+                    type_version=self.registry.get(record_type).version,
                     id=key, seq=1, type=record_type, record=key, stamp=stamp_at(self.time.ms),
                     captured=captured, fields=fields,
                 )

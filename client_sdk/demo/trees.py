@@ -3,25 +3,20 @@
 from typing import Annotated, Any
 
 from field_schemas.access import FIELD_WORKERS, Access
-from field_schemas.record import Field, Record, VersionStep, record_type
+from field_schemas.record import Field, Record, record_type
 from field_schemas.scopes import in_grid
 from field_schemas.types.values import GridPrefix, ShortText
+from field_schemas.versions import VersionStep
 
 TREE_ACCESS = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)
 
 
 def _to_millimetres(fields: dict[str, Any]) -> dict[str, Any]:
-    if "height_cm" not in fields:
-        return fields
-    rest = {name: value for name, value in fields.items() if name != "height_cm"}
-    return rest | {"height_mm": fields["height_cm"] * 10}
+    return {name: value * 10 if name == "height_mm" else value for name, value in fields.items()}
 
 
 def _to_centimetres(fields: dict[str, Any]) -> dict[str, Any]:
-    if "height_mm" not in fields:
-        return fields
-    rest = {name: value for name, value in fields.items() if name != "height_mm"}
-    return rest | {"height_cm": fields["height_mm"] // 10}
+    return {name: value // 10 if name == "height_mm" else value for name, value in fields.items()}
 
 
 @record_type(
@@ -31,7 +26,7 @@ def _to_centimetres(fields: dict[str, Any]) -> dict[str, Any]:
     scopes=(in_grid("grid"),),
     access=TREE_ACCESS,
     version=2,
-    steps={2: VersionStep(_to_millimetres, _to_centimetres)},
+    steps={2: VersionStep(_to_millimetres, _to_centimetres, {"height_cm": "height_mm"})},
     title="name",
 )
 class Tree(Record):

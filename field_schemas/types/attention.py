@@ -38,7 +38,10 @@ class FieldConflict(msgspec.Struct, frozen=True):
     title="record_type",
 )
 class Conflict(Record):
-    """Concurrent edits that a supervisor settles by setting `resolution` (field to value) and `state` resolved."""
+    """Concurrent edits that a supervisor settles by setting `resolution` (field to value) and `state` resolved.
+
+    `differences` and `resolution` name fields as the record's type had them at `type_version`.
+    """
 
     record_type: Annotated[ShortText, Field("记录类型", "Record type", Policy.SERVER_ONLY)]
     record: Annotated[UUID, Field("记录", "Record", Policy.SERVER_ONLY)]
@@ -47,6 +50,7 @@ class Conflict(Record):
     offered_by: Annotated[UserId, Field("提出人", "Offered by", Policy.SERVER_ONLY)]
     differences: Annotated[list[FieldConflict], Field("差异", "Differences", Policy.SERVER_ONLY)]
     concerns: Annotated[list[str], Field("范围", "Scopes", Policy.SERVER_ONLY)]
+    type_version: Annotated[int, Field("类型版本", "Version of the type", Policy.SERVER_ONLY)] = 1
     assignee: Annotated[UserId | None, Field("处理人", "Assignee", write=_SUPERVISORS)] = None
     resolution: Annotated[dict[str, Any], Field("处理结果", "Resolution", Policy.FIRST_WRITER)] = {}
     state: Annotated[
@@ -65,7 +69,8 @@ class Conflict(Record):
 class Refusal(Record):
     """A change the server did not apply, kept until its author or a supervisor deals with it.
 
-    A supervisor who sets the state `applied` makes the change by the own authority.
+    A supervisor who sets the state `applied` makes the change by the own authority. `refused` names fields as the
+    record's type had them at `type_version`.
     """
 
     record_type: Annotated[ShortText, Field("记录类型", "Record type", Policy.SERVER_ONLY)]
@@ -77,6 +82,7 @@ class Refusal(Record):
     refused: Annotated[dict[str, Any], Field("被退回的内容", "What was refused", Policy.SERVER_ONLY)]
     concerns: Annotated[list[str], Field("范围", "Scopes", Policy.SERVER_ONLY)]
     stamp: Annotated[int, Field("先后次序", "Order of the change among its author's", Policy.SERVER_ONLY)] = 0
+    type_version: Annotated[int, Field("类型版本", "Version of the type", Policy.SERVER_ONLY)] = 1
     undoes: Annotated[UUID | None, Field("要撤销的更改", "Change to be undone", Policy.SERVER_ONLY)] = None
     assignee: Annotated[UserId | None, Field("处理人", "Assignee", write=_SUPERVISORS)] = None
     state: Annotated[

@@ -19,6 +19,7 @@ from server.plain_json import to_json
 from server.record_history import FieldChange, Step, steps_of
 from server.storage.database import Database
 from sync.authority import SERVER_DEVICE
+from sync.forms import change_now, record_now
 from sync.messages import Outcome
 from sync.storage import LoggedChange, StoredRecord
 
@@ -55,20 +56,24 @@ def history(record_id: str, as_json: bool) -> None:
       gridwalk history 01938c5e-9d40-7b21-a6c2-90f1e2d3c4b5 --json
     """
     known = as_uuid(record_id)
-    found = run(lambda database: _find(database, known))
+    registry = known_types(loaded_settings().settings)
+    found = run(lambda database: _find(database, known, registry))
     if not found.changes:
         raise CommandFailed(f"没有关于记录 {known} 的更改", f"no change was ever sent for record {known}")
     steps = steps_of(found.changes, found.record)
     if as_json:
         click.echo(_json(known, found, steps))
     else:
-        _print(known, found, steps, known_types(loaded_settings().settings))
+        _print(known, found, steps, registry)
 
 
-async def _find(database: Database, record: uuid.UUID) -> _Found:
+async def _find(database: Database, record: uuid.UUID, registry: Registry) -> _Found:
     async with database.store.reading() as tx:
         stored = (await tx.records([record])).get(record)
         changes = await tx.history(record)
+    changes = [change_now(registry.get(one.type), one) if one.type in registry else one for one in changes]
+    if stored is not None and stored.type in registry:
+        stored = record_now(registry.get(stored.type), stored)
     devices = {device.id: device.name for device in await Devices(database, now_ms).of()}
     return _Found(stored, changes, devices | {SERVER_DEVICE: say("服务器", "server")})
 

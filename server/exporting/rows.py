@@ -12,6 +12,7 @@ from field_schemas.datum import Datum, convert
 from field_schemas.places import Area, Position
 from field_schemas.record import RecordType
 from field_schemas.scopes import covers
+from sync.forms import record_now
 from sync.storage import ReadTransaction, StoredRecord
 
 _fields = msgspec.msgpack.Decoder(dict[str, Any])
@@ -29,7 +30,10 @@ class ExportedRow(msgspec.Struct):
 async def exported_rows(
     tx: ReadTransaction, spec: RecordType[Any], scope: str | None, datum: Datum | None
 ) -> AsyncIterator[ExportedRow]:
-    """The living records of a type by id, those within `scope` (None: all), in `datum` (None: as stored)."""
+    """The living records of a type by id, those within `scope` (None: all), in `datum` (None: as stored).
+
+    Raises SyncError `server_behind`.
+    """
     async for page in tx.scan(spec.name):
         for record in page:
             if scope is None or any(covers(scope, held) for held in record.scopes):
@@ -37,7 +41,7 @@ async def exported_rows(
 
 
 def _row(spec: RecordType[Any], record: StoredRecord, datum: Datum | None) -> ExportedRow:
-    stored = spec.defaults | _fields.decode(record.fields)
+    stored = spec.defaults | _fields.decode(record_now(spec, record).fields)
     fields = {name: msgspec.to_builtins(stored.get(name)) for name in spec.fields if name != spec.place}
     place = stored.get(spec.place) if spec.place else None
     return ExportedRow(str(record.id), record.version, fields, in_datum(place_of(place), datum) if place else None)

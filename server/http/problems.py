@@ -83,10 +83,17 @@ STATUS: dict[str, int] = {
     "checksum_mismatch": 460,
     "internal": 500,
     "overloaded": 503,
+    "server_behind": 503,
     "storage_full": 507,
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "media_type_unsupported"}
-_RETRY_AFTER_S = {"overloaded": "1", "quota_exceeded": "3600", "storage_full": "60", "upload_busy": "1"}
+_RETRY_AFTER_S = {
+    "overloaded": "1",
+    "quota_exceeded": "3600",
+    "server_behind": "30",
+    "storage_full": "60",
+    "upload_busy": "1",
+}
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode

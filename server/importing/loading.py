@@ -167,6 +167,7 @@ class _Batch:
             captured=Captured(self.now_ms, self.now_ms, 0),
             fields=msgspec.Raw(msgspec.msgpack.encode(operands)),
             base=base,
+            type_version=self.spec.version,
         )
         self.changes.append(change)
         self.rows.append((item, is_new))

@@ -25,7 +25,7 @@ from sync.ids import by_number
 from sync.messages import MAX_INTEGER
 from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
 
-_RECORD_TYPES = "uuid[] text[] int8[] int8[] text[] text[] bytea[] bytea[] text[] bool[]"
+_RECORD_TYPES = "uuid[] text[] int8[] int8[] text[] text[] bytea[] bytea[] text[] bool[] int8[]"
 
 
 def _unnest(types: str) -> str:

@@ -94,6 +94,7 @@ def record_row(record: StoredRecord) -> tuple[Any, ...]:
         record.marks,
         record.district,
         record.deleted,
+        record.type_version,
     )
 
 
@@ -120,6 +121,7 @@ def record_of(record_id: uuid.UUID, row: Sequence[Any]) -> StoredRecord:
         marks=row[7],
         district=row[8],
         deleted=bool(row[9]),
+        type_version=row[10],
     )
 
 
@@ -152,6 +154,7 @@ def change_of(
         deletes=bool(row[17]),
         fields=row[18],
         before=row[19],
+        type_version=row[20],
     )
 
 

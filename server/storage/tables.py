@@ -26,6 +26,7 @@ records = Table(
     Column("marks", LargeBinary, nullable=False),
     Column("district", String(6), nullable=False),
     Column("deleted", Boolean, nullable=False),
+    Column("type_version", BigInteger, nullable=False, server_default="1"),
     Index("records_of_type", "type", "id"),
 )
 
@@ -52,6 +53,7 @@ changes = Table(
     Column("deletes", Boolean, nullable=False),
     Column("fields", LargeBinary, nullable=False),
     Column("before", LargeBinary, nullable=False),
+    Column("type_version", BigInteger, nullable=False, server_default="1"),
     Index("changes_of_record", "record"),
 )
 

@@ -125,6 +125,7 @@ def _stored(count: int) -> Iterator[StoredRecord]:
             fields=msgspec.msgpack.encode(fields),
             marks=_NO_MARKS,
             district=STREET[:6],
+            type_version=spec.form,
         )
 
 

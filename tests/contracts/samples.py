@@ -32,6 +32,7 @@ def a_record(number: int, **changed: Any) -> StoredRecord:
         fields=msgspec.msgpack.encode({"text": f"盖板破损 {number}"}),
         marks=EMPTY,
         district="440304",
+        type_version=1,
     )
     return msgspec.structs.replace(record, **changed)
 
@@ -59,6 +60,7 @@ def a_change(number: int, **changed: Any) -> LoggedChange:
         deletes=False,
         fields=msgspec.msgpack.encode({"text": "盖板破损"}),
         before=EMPTY,
+        type_version=3,
     )
     return msgspec.structs.replace(change, **changed)
 

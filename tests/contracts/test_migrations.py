@@ -50,6 +50,16 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
         assert await tx.epoch() == uuid.UUID(int=1)
 
 
+async def test_rows_of_an_older_process_are_of_the_first_version(database: Database) -> None:
+    """What a process that does not know the column `type_version` writes counts as version 1 of its type."""
+    await migrate(database.engine)
+    columns = "id, type, version, tx, scopes, fields, marks, district, deleted"
+    values = f"'{uuid.UUID(int=1)}', 'note', 1, 0, '[]', '', '', '', false"
+    async with database.engine.begin() as connection:
+        await connection.exec_driver_sql(f"INSERT INTO records ({columns}) VALUES ({values})")
+        assert (await connection.exec_driver_sql("SELECT type_version FROM records")).scalar() == 1
+
+
 async def test_two_processes_migrate_at_once(bare_database_url: str) -> None:
     """Processes that start together on a new database take turns; both succeed."""
     databases = [open_database(bare_database_url, 1) for _ in range(3)]

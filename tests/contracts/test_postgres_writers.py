@@ -20,7 +20,7 @@ from tests.contracts.samples import (
     an_id,
     put,
 )
-from tests.unit.builders import Office, component, inspector, new_id
+from tests.unit.builders import REGISTRY, Office, component, inspector, new_id
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_same_push_at_two_servers(here: Database, there: Database) -> None
 async def test_versions_after_a_late_lock(here: Database, there: Database) -> None:
     """A record locked after versions were reserved still gets a version larger than its own."""
     async with here.store.writing() as tx:
-        work = Workspace(tx)
+        work = Workspace(tx, REGISTRY)
         await work.reserve(5)
         await put(there.store, a_batch([a_record(1)]))
         async with there.store.writing() as other:

@@ -88,6 +88,15 @@ async def test_record_is_replaced(store: Store) -> None:
         assert await tx.records([later.id]) == {later.id: later}
 
 
+async def test_a_record_knows_the_version_its_fields_are_in(store: Store) -> None:
+    """The version of the type stays with a record, and changes when it is written again."""
+    await put(store, a_batch([a_record(1, type_version=2), a_record(2)]))
+    await put(store, a_batch([a_record(2, type_version=3)]))
+    async with store.reading() as tx:
+        found = await tx.records([an_id(1), an_id(2)])
+    assert [found[an_id(number)].type_version for number in (1, 2)] == [2, 3]
+
+
 async def test_new_and_old_records_in_one_batch(store: Store) -> None:
     """One batch creates some records and replaces others."""
     await put(store, a_batch([a_record(1)]))

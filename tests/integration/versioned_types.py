@@ -3,24 +3,23 @@
 from typing import Annotated, Any
 
 from field_schemas.access import FIELD_WORKERS, Access
-from field_schemas.record import Field, Record, VersionStep, record_type
+from field_schemas.record import Field, Record, record_type
 from field_schemas.scopes import in_grid
 from field_schemas.types.values import GridPrefix, ShortText
+from field_schemas.versions import VersionStep
 
 
 def renamed(old: str, new: str, factor: int | None = None) -> VersionStep:
     """A step in which the field `old` is called `new`, and counts `factor` times as many units."""
 
-    def move(fields: dict[str, Any], source: str, target: str, times: float) -> dict[str, Any]:
-        if source not in fields:
-            return fields
-        value = fields[source]
-        moved = value if factor is None or value is None else int(value * times)
-        return {name: item for name, item in fields.items() if name != source} | {target: moved}
+    def scaled(fields: dict[str, Any], times: float) -> dict[str, Any]:
+        value = fields.get(new)
+        return fields if factor is None or value is None else fields | {new: int(value * times)}
 
     return VersionStep(
-        upgrade=lambda fields: move(fields, old, new, factor or 1),
-        downgrade=lambda fields: move(fields, new, old, 1 / (factor or 1)),
+        upgrade=lambda fields: scaled(fields, factor or 1),
+        downgrade=lambda fields: scaled(fields, 1 / (factor or 1)),
+        renamed={old: new},
     )
 
 

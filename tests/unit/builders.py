@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from field_schemas.access import Grant, Role
-from field_schemas.registry import load_types
+from field_schemas.registry import Registry, load_types
 from sync.authority import Actor
 from sync.clock import Captured, stamp_at
 from sync.decision import Submission
@@ -52,10 +52,14 @@ def component(**fields: Any) -> dict[str, Any]:
 
 
 class Office:
-    """A memory store with the devices that push to it and pull from it, all at time `now`."""
+    """A memory store with the devices that push to it and pull from it, all at time `now`.
 
-    def __init__(self, store: Any = None) -> None:
+    `registry` is what the server's program knows; another one makes it another program.
+    """
+
+    def __init__(self, store: Any = None, registry: Registry = REGISTRY) -> None:
         self.store = store or MemoryStore(EPOCH)
+        self.registry = registry
         self.now = NOW
         self._sequence: dict[uuid.UUID, int] = {}
 
@@ -76,7 +80,7 @@ class Office:
         if isinstance(self.store, MemoryStore):
             self.store.grants[author.user] = author.grants
         async with self.store.writing() as tx:
-            (answer,) = await push(tx, REGISTRY, [Submission(author, list(changes), self.now)])
+            (answer,) = await push(tx, self.registry, [Submission(author, list(changes), self.now)])
         return answer
 
     async def write(
@@ -87,10 +91,12 @@ class Office:
         assert isinstance(answer, PushResponse)
         return answer.verdicts[0]
 
-    async def read(self, reader: Actor, cursor: str | None = None, limit: int = 1_000) -> PullResponse:
-        """Pull one page."""
+    async def read(
+        self, reader: Actor, cursor: str | None = None, limit: int = 1_000, types: dict[str, int] | None = None
+    ) -> PullResponse:
+        """Pull one page, by a program that knows `types`."""
         async with self.store.reading() as tx:
-            return await pull(tx, REGISTRY, reader, PullRequest(cursor, limit), self.now)
+            return await pull(tx, self.registry, reader, PullRequest(cursor, limit, types=types), self.now)
 
     async def fields(self, record: uuid.UUID) -> dict[str, Any]:
         """A record's fields as stored."""

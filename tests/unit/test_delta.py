@@ -239,7 +239,7 @@ def test_marks_of_before_entries_had_versions() -> None:
     marks = {"": [1, 1, "a"], "segments": [7, 5, "a", [[1, "a"], [5, "a"]]]}
     fields = {"grid": GRID, "segments": [b"x", b"y"]}
     record = StoredRecord(
-        id=new_id(), type="track", version=7, tx=0, scopes=(), owner="li", district="",
+        id=new_id(), type="track", version=7, tx=0, scopes=(), owner="li", district="", type_version=1,
         fields=msgspec.msgpack.encode(fields), marks=msgspec.msgpack.encode(marks),
     )  # fmt: skip
     one = delta(REGISTRY.get("track"), record, 3)
@@ -260,7 +260,7 @@ def test_fields_that_the_server_does_not_know_are_sent_as_they_are() -> None:
     marks = {"": [1, 1, "a"], "colour": [7, 5, "a"], "remarks": [6, 5, "a", [[1, "a", 2], [5, "a", 6]]]}
     fields = {"grid": GRID, "title": "x", "colour": "red", "remarks": ["a", "b"]}
     record = StoredRecord(
-        id=new_id(), type="sign", version=7, tx=0, scopes=(), owner="li", district="",
+        id=new_id(), type="sign", version=7, tx=0, scopes=(), owner="li", district="", type_version=1,
         fields=msgspec.msgpack.encode(fields), marks=msgspec.msgpack.encode(marks),
     )  # fmt: skip
     one = delta(type_of(Sign), record, 3)

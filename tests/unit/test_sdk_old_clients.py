@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import TooOld
+from client_sdk.errors import Offline, TooOld
 from client_sdk.reports import Status, SyncState
 from field_schemas.access import FIELD_WORKERS, Access, Grant, Role
-from field_schemas.record import Field, Record, VersionStep, record_type, type_of
+from field_schemas.record import Field, Record, record_type, type_of
 from field_schemas.registry import Registry
 from field_schemas.scopes import in_grid
 from field_schemas.types.finding import Finding
+from field_schemas.versions import VersionStep
 from tests.fake_server import REGISTRY, FakeServer, Time
 from tests.phones import GRID, STREET, URL, city, finding, phone
 
@@ -39,10 +40,8 @@ class NewTree(Record):
     species: Annotated[str | None, Field("树种", "Species")] = None
 
 
-def _scaled(old: str, new: str, scale: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda fields: {
-        new if name == old else name: int(value * scale) if name == old else value for name, value in fields.items()
-    }
+def _scaled(field: str, scale: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda fields: {name: int(value * scale) if name == field else value for name, value in fields.items()}
 
 
 @record_type("lamp", zh="灯", en="Lamp", scopes=(in_grid("grid"),), access=ACCESS)
@@ -60,7 +59,7 @@ class OldLamp(Record):
     scopes=(in_grid("grid"),),
     access=ACCESS,
     version=2,
-    steps={2: VersionStep(_scaled("height_cm", "height_mm", 10), _scaled("height_mm", "height_cm", 0.1))},
+    steps={2: VersionStep(_scaled("height_mm", 10), _scaled("height_mm", 0.1), {"height_cm": "height_mm"})},
 )
 class Lamp(Record):
     """The same in millimetres."""
@@ -170,6 +169,56 @@ async def test_work_refused_before_an_update_can_be_sent_after_it(tmp_path: Path
         await li.resend(refusal)
         await li.sync()
         assert msgspec.msgpack.decode(server.state.records[made.id].fields) == {"grid": GRID, "height_mm": 70}
+
+
+async def test_work_waits_for_a_server_that_is_rolled_back(tmp_path: Path) -> None:
+    """A change of what only a newer server reads waits, what was made before it is taken; nothing is lost."""
+    server = FakeServer(Time(), registry_with(Lamp))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    async with li_with(tmp_path, server, OldLamp) as li:
+        await li.sign_in("li", "secret")
+        lamp = await li.create(OldLamp(grid=GRID, height_cm=7))
+        await li.sync()
+        server.registry = registry_with(OldLamp)
+        found = await li.create(finding())
+        seen = await li.get(OldLamp, lamp.id)
+        assert seen is not None
+        await li.update(seen, height_cm=8)
+        with pytest.raises(Offline, match="server_behind"):
+            await li.sync()
+        assert found.id in server.state.records
+        assert [one.record for one in await li.pending()] == [lamp.id]
+        server.registry = registry_with(Lamp)
+        await li.sync()
+        assert msgspec.msgpack.decode(server.state.records[lamp.id].fields)["height_mm"] == 80
+
+
+async def test_a_refusal_from_before_an_update_is_dealt_with_after_it(tmp_path: Path) -> None:
+    """A refusal names fields as they were then; the newer program knows what is meant, and so does the server."""
+    server = FakeServer(Time(), registry_with(OldLamp))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR))
+    server.add_user("boss", Grant("grid:440304", Role.SUPERVISOR))
+    async with li_with(tmp_path, server, OldLamp) as li:
+        await li.sign_in("li", "secret")
+        made = await li.create(OldLamp(grid=GRID, height_cm=7))
+        server.add_user("li", Grant("grid:440304009", Role.INSPECTOR))
+        await li.sync()
+    server.registry = registry_with(Lamp)
+    async with Device.open(
+        tmp_path / "boss.db",
+        server=URL,
+        registry=registry_with(Lamp),
+        transport=server.transport,
+        clocks=server.time.clocks(),
+    ) as boss:
+        await boss.sign_in("boss", "secret")
+        await boss.sync()
+        (item,) = await boss.needs_attention("en")
+        assert ("height_mm", 70) in [(row.field, row.offered) for row in item.differences]
+        (refusal,) = await boss.refusals()
+        await boss.resend(refusal)
+        await boss.sync()
+    assert msgspec.msgpack.decode(server.state.records[made.id].fields) == {"grid": GRID, "height_mm": 70}
 
 
 async def test_a_client_too_old_is_told_after_its_work_was_taken(tmp_path: Path) -> None:

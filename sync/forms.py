@@ -1,0 +1,69 @@
+"""What is stored in an older form of its type, in the form that the type has now.
+
+What is stored is never rewritten for the sake of a new version: whoever reads it asks here. Where the forms are equal
+callers do not even do that.
+"""
+
+from typing import Any
+
+import msgspec
+
+from field_schemas.policies import Policy
+from field_schemas.record import FieldError, RecordType
+from sync.errors import SyncError
+from sync.merge import Mark
+from sync.storage import LoggedChange, StoredRecord
+
+_encode = msgspec.msgpack.Encoder().encode
+_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
+_NOTHING = _encode({})
+
+
+def record_now(spec: RecordType[Any], stored: StoredRecord) -> StoredRecord:
+    """The record with fields and marks as `spec` has them.
+
+    Raises SyncError `server_behind` where a newer program wrote it: only that one knows what its fields mean.
+    """
+    if stored.type_version == spec.form:
+        return stored
+    if stored.type_version > spec.version:
+        raise behind(spec, stored.type_version)
+    fields = spec.upgraded(_fields(stored.fields), stored.type_version)
+    marks = spec.renamed(_marks(stored.marks), stored.type_version)
+    for name, mark in marks.items():
+        if mark.parts and name in spec.fields and spec.fields[name].policy is Policy.SET:
+            marks[name] = msgspec.structs.replace(mark, parts=_elements_now(mark.parts, fields[name]))
+            fields[name] = [part[0] for part in marks[name].parts]
+    return msgspec.structs.replace(stored, fields=_encode(fields), marks=_encode(marks), type_version=spec.form)
+
+
+def change_now(spec: RecordType[Any], change: LoggedChange) -> LoggedChange:
+    """A logged change of a record of type `spec`, with its fields as `spec` has them.
+
+    What a newer program wrote shows no fields, because none of them may be for everybody.
+    """
+    if change.type_version == spec.form:
+        return change
+    if change.type_version > spec.version:
+        return msgspec.structs.replace(change, fields=_NOTHING, before=_NOTHING)
+    fields = fields_now(spec, _fields(change.fields), change.type_version)
+    before = fields_now(spec, _fields(change.before), change.type_version)
+    return msgspec.structs.replace(change, fields=_encode(fields), before=_encode(before), type_version=spec.form)
+
+
+def fields_now(spec: RecordType[Any], fields: dict[str, Any], version: int) -> dict[str, Any]:
+    """What a change said of fields as the type was at `version`; as it was said where it had no meaning then."""
+    try:
+        return spec.upgraded(fields, version)
+    except FieldError:
+        return fields
+
+
+def behind(spec: RecordType[Any], version: int) -> SyncError:
+    """What a server answers that knows a type at an older version than is asked of it."""
+    return SyncError("server_behind", f"{spec.name} is needed at version {version} and known up to {spec.version}")
+
+
+def _elements_now(parts: list[list[Any]], elements: list[Any]) -> list[list[Any]]:
+    return sorted([element, *part[1:]] for element, part in zip(elements, parts, strict=True))

@@ -12,7 +12,8 @@ import msgspec
 from field_schemas.policies import Policy
 from field_schemas.record import RecordType
 from sync.attention import base_values
-from sync.authority import SERVER_DEVICE, SERVER_USER
+from sync.authority import SERVER_USER
+from sync.forms import change_now, record_now
 from sync.merge import CREATION, Mark
 from sync.messages import Outcome
 from sync.storage import LoggedChange, StoredRecord
@@ -26,22 +27,20 @@ class Standing(msgspec.Struct):
     """A stored record: its fields with defaults, and who wrote them."""
 
     version: int
+    owner: str | None
     fields: dict[str, Any]
     marks: dict[str, Mark]
 
     @classmethod
     def of(cls, spec: RecordType[Any], stored: StoredRecord) -> "Standing":
-        """The record as it stands."""
-        return cls(stored.version, spec.defaults | _fields.decode(stored.fields), _marks.decode(stored.marks))
+        """The record as it stands. Raises SyncError `server_behind`."""
+        now = record_now(spec, stored)
+        return cls(now.version, now.owner, spec.defaults | _fields.decode(now.fields), _marks.decode(now.marks))
 
     def is_as_imported(self) -> bool:
         """Whether nobody wrote it since the server created it."""
-        creation = self.marks.get(CREATION)
-        return (
-            creation is not None
-            and creation.device == str(SERVER_DEVICE)
-            and all(mark.version == creation.version for mark in self.marks.values())
-        )
+        created = self.marks[CREATION].version
+        return self.owner == SERVER_USER and self.is_unchanged_since(created)
 
     def is_unchanged_since(self, base: int) -> bool:
         """Whether nobody wrote it after version `base`."""
@@ -84,7 +83,7 @@ def known_to_source(
     spec: RecordType[Any], standing: Standing, history: Iterable[LoggedChange], base: int | None
 ) -> Known:
     """What the source gave last by the record's history, or saw at version `base`, whichever is later."""
-    changes = sorted(history, key=lambda change: change.version)
+    changes = sorted((change_now(spec, one) for one in history), key=lambda change: change.version)
     ours = [change for change in changes if change.user == SERVER_USER and change.outcome is not Outcome.REFUSED]
     fields: dict[str, Any] = {}
     if base is not None:

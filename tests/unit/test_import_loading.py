@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.importing.comparing import Standing
 from server.importing.loading import BATCH
 from server.importing.plan import record_id
 from sync.authority import SERVER_DEVICE, SERVER_USER
@@ -57,6 +58,15 @@ async def test_changed_row_writes_only_what_differs(desk: Desk) -> None:
     assert patch == {"tags": {"add": ["c"], "remove": ["a"]}, "inspections": 2, "material": None}
     fields = desk.fields("A1")
     assert (fields["tags"], fields["inspections"], fields["material"]) == (["b", "c"], 5, None)
+
+
+async def test_a_record_is_as_imported_until_somebody_writes_it(desk: Desk) -> None:
+    """What only the first import wrote is known to be the source's, without a look at the log; an edit ends that."""
+    await desk.load(desk.table(part("A1"), part("A2")))
+    await desk.edit(desk.records()["A2"], material="PVC")
+    spec = desk.registry.get("component")
+    fresh = {code: Standing.of(spec, record).is_as_imported() for code, record in desk.records().items()}
+    assert fresh == {"A1": True, "A2": False}
 
 
 async def test_edit_stays_while_the_source_says_the_same(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from client_sdk.simulation.database import SimulatedStore
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.phone import Phone
-from client_sdk.simulation.programs import NEWEST, PROGRAMS
+from client_sdk.simulation.programs import PROGRAMS
 from client_sdk.simulation.world import SCOPES, START_MS, World
 from field_schemas.access import Role
 
@@ -26,6 +26,7 @@ class Fate:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng = world.rng("fate")
+        self._deployments = world.rng("deployments")
         self._loop = asyncio.get_running_loop()
         self._events: list[_Event] = [
             self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
@@ -48,10 +49,10 @@ class Fate:
         self._loop.call_later(self._rng.random() * 60, server.start)
 
     async def _deploy(self) -> None:
-        """Start a server with the other program: newer, or, after a rollback, older. The others follow later."""
+        """Start a server with the next program, or, after a rollback, the one before. The others follow later."""
         server = self._rng.choice(self._world.servers)
-        server.kill()
-        server.program = PROGRAMS[1] if server.program is NEWEST else NEWEST
+        step = self._deployments.choice((-1, 1, 1, 1))
+        server.update(PROGRAMS[min(max(server.program.version - 1 + step, 0), len(PROGRAMS) - 1)])
         self._world.happened["deployments"] += 1
         self._loop.call_later(self._rng.random() * 60, server.start)
 

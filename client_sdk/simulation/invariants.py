@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from client_sdk.simulation.phone import Phone
-from client_sdk.simulation.programs import as_known
+from client_sdk.simulation.programs import as_known, as_newest
 from client_sdk.simulation.replay import Replay
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.trace import short
@@ -72,7 +72,7 @@ def each_effect_happened_once(world: World) -> Finding:
         if stored is None:
             yield f"{model.spec.name} {short(key)} is not stored"
             continue
-        fields = _decode(stored.fields)
+        fields = as_newest(stored.type, _decode(stored.fields), stored.type_version)
         purged = stored.deleted and not fields
         for name in sorted(() if purged else fields.keys() | model.fields.keys()):
             if fields.get(name) != model.fields.get(name):
@@ -236,7 +236,8 @@ def _refused(world: World) -> Iterator[LoggedChange]:
 
 
 def _replayed(world: World) -> Replay:
-    replay = Replay(world.registry, world.accounts.grants)
+    settling = {key for key, one in world.ledger.made.items() if one.change.settles}
+    replay = Replay(world.registry, world.accounts.grants, settling)
     for commit in world.database.commits:
         for batch in commit.batches:
             for change in batch.changes:

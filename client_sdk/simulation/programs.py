@@ -1,33 +1,32 @@
 """Programs of three ages, and the record type that changed between them.
 
-From the first to the second `text` became `title` and centimetres millimetres; the third added `colour`. Servers run
-the second or third: what a server has stored it does not rewrite when it is updated, so its own update may only add.
+From the first to the second `text` became `title` and centimetres millimetres; the third added `colour`. Phones and
+servers run any of them, and what servers of one program have stored others read.
 """
 
 from typing import Annotated, Any, NamedTuple
 
 from field_schemas.access import FIELD_WORKERS, INSPECTION, Access
 from field_schemas.policies import Policy
-from field_schemas.record import Field, Record, VersionStep, record_type
+from field_schemas.record import Field, Record, record_type
 from field_schemas.registry import Registry, load_types
 from field_schemas.scopes import in_grid
 from field_schemas.types.values import GridPrefix, ShortText
+from field_schemas.versions import VersionStep
 
 _SCOPES = (in_grid("grid"),)
 _ACCESS = Access(read=FIELD_WORKERS, create=INSPECTION, write=INSPECTION, delete=INSPECTION)
 
 
 def _to_second(fields: dict[str, Any]) -> dict[str, Any]:
-    renamed = {{"text": "title", "height_cm": "height_mm"}.get(name, name): value for name, value in fields.items()}
-    return {name: value * 10 if name == "height_mm" else value for name, value in renamed.items()}
+    return {name: value * 10 if name == "height_mm" else value for name, value in fields.items()}
 
 
 def _to_first(fields: dict[str, Any]) -> dict[str, Any]:
-    renamed = {{"title": "text", "height_mm": "height_cm"}.get(name, name): value for name, value in fields.items()}
-    return {name: value // 10 if name == "height_cm" else value for name, value in renamed.items()}
+    return {name: value // 10 if name == "height_mm" else value for name, value in fields.items()}
 
 
-_STEPS = {2: VersionStep(_to_second, _to_first)}
+_STEPS = {2: VersionStep(_to_second, _to_first, {"text": "title", "height_cm": "height_mm"})}
 
 
 @record_type("sign", zh="牌", en="Sign", scopes=_SCOPES, access=_ACCESS)
@@ -76,6 +75,18 @@ def _program(version: int, sign: type[Record]) -> Program:
 
 PROGRAMS = (_program(1, FirstSign), _program(2, SecondSign), _program(3, ThirdSign))
 NEWEST = PROGRAMS[-1]
+
+
+def as_newest(record_type: str, fields: dict[str, Any], version: int) -> dict[str, Any]:
+    """What was written by a program of an age, as the newest has it: a second reading of the steps."""
+    if record_type != "sign" or version > 1:
+        return fields
+    known = {name: value for name, value in fields.items() if name not in ("text", "height_cm")}
+    if "text" in fields:
+        known["title"] = fields["text"]
+    if "height_cm" in fields:
+        known["height_mm"] = fields["height_cm"] * 10
+    return known
 
 
 def as_known(record_type: str, fields: dict[str, Any], version: int) -> dict[str, Any]:

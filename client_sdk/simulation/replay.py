@@ -5,10 +5,12 @@ A second, plain reading of what `sync.push` and `sync.merge` do; the two must ag
 
 import copy
 import uuid
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 import msgspec
 
+from client_sdk.simulation.programs import as_newest
 from client_sdk.simulation.sight import places_of, roles_over
 from field_schemas.access import Grant, Role
 from field_schemas.policies import Policy
@@ -55,7 +57,7 @@ class Model:
         writer = change.id if not change.seq or change.user == SERVER_USER else change.device
         write = Last(change.version, min(change.stamp, stamp_at(change.received_ms + 1)), str(writer))
         creation = not self.last
-        patch: dict[str, Any] = msgspec.msgpack.decode(change.fields)
+        patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
         if creation:
             patch = {**self.spec.initial_states, **patch}
         standing = dict(self.last)
@@ -111,11 +113,15 @@ class Model:
 
 
 class Replay:
-    """The log read from the beginning. `complaints` are the verdicts that should have been others."""
+    """The log read from the beginning. `settling` are the changes that settle refusals, `complaints` the verdicts
+    that should have been others."""
 
-    def __init__(self, registry: Registry, grants: dict[str, tuple[Grant, ...]]) -> None:
+    def __init__(
+        self, registry: Registry, grants: dict[str, tuple[Grant, ...]], settling: Container[uuid.UUID]
+    ) -> None:
         self._registry = registry
         self._grants = grants
+        self._settling = settling
         self.models: dict[uuid.UUID, Model] = {}
         self.complaints: list[str] = []
         self._made: dict[uuid.UUID, list[tuple[int, int]]] = {}
@@ -138,8 +144,10 @@ class Replay:
         denied = change.outcome is Outcome.REFUSED and change.code in _PERMISSION
         if change.outcome is Outcome.REFUSED and not denied:
             return
-        # Closing a conflict or refusal is refused too when what follows from it is.
-        if change.user == SERVER_USER or (denied and change.type in ("conflict", "refusal")):
+        # Closing a conflict or refusal is refused too when what follows from it is, and a correction when its author
+        # may not close the refusal.
+        closes = change.type in ("conflict", "refusal") or change.id in self._settling
+        if change.user == SERVER_USER or (denied and closes):
             return
         allowed = self._allowed(change, model)
         if allowed == denied:
@@ -151,7 +159,7 @@ class Replay:
 
     def _allowed(self, change: LoggedChange, model: Model | None) -> bool:
         spec = self._registry.get(change.type)
-        patch: dict[str, Any] = msgspec.msgpack.decode(change.fields)
+        patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
         if model is None:
             roles = self._roles(change, _beyond(places_of(spec, patch, change.user), change.user))
             needed = spec.access.create

@@ -60,4 +60,6 @@ async def _play(seed: int, scenario: Scenario, folder: Path) -> Run:
 def _happened(world: World) -> dict[str, int]:
     log = world.database.state.log.values()
     verdicts = Counter("quarantined" if one.code == "device_quarantined" else str(one.outcome) for one in log)
-    return dict(verdicts + world.happened)
+    # All servers end with the newest program.
+    renamed = {one.record for one in log if one.type == "sign" and one.version and one.type_version == 1}
+    return dict(verdicts + world.happened + Counter({"renamed after they were stored": len(renamed)}))

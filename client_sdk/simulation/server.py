@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import msgspec
 from client_sdk.simulation.accounts import PASSWORD, TOKEN_MS, Accounts, Session
 from client_sdk.simulation.database import Database, SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.locks import ConnectionLost
-from client_sdk.simulation.programs import PROGRAMS
+from client_sdk.simulation.programs import PROGRAMS, Program
 from client_sdk.simulation.signing import Signer
 from client_sdk.simulation.writers import PushQueue
 from client_sdk.wire import Credentials, Me, Refresh, SessionResponse
@@ -61,6 +62,7 @@ class Surroundings(Protocol):
     database: Database
     accounts: Accounts
     signer: Signer
+    happened: Counter[str]
 
     def now_ms(self) -> int:
         """True time, which servers have."""
@@ -135,6 +137,11 @@ class Server:
                 answer.set_result(None)
         self._tasks, self._requests = [], []
 
+    def update(self, program: Program) -> None:
+        """Be started with another program next time."""
+        self.kill()
+        self.program = program
+
     def receive(self, request: httpx.Request) -> asyncio.Future[httpx.Response | None]:
         """Take a request; its answer, None when the process died over it."""
         answer: asyncio.Future[httpx.Response | None] = asyncio.get_running_loop().create_future()
@@ -168,7 +175,9 @@ class Server:
             response = self._problem(problem)
         except SyncError as error:
             expected = error.expected if isinstance(error, SequenceError) else None
-            response = self._problem(Problem(409, error.code, error.detail, expected))
+            status = 503 if error.code == "server_behind" else 409
+            response = self._problem(Problem(status, error.code, error.detail, expected))
+            self._world.happened[error.code] += 1
         except ConnectionLost:
             response = self._problem(Problem(500, "internal"))
         except Exception as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from client_sdk.simulation.programs import as_newest
 from field_schemas.access import Grant, Role
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
@@ -29,9 +30,10 @@ def roles_over(user: str, grants: Iterable[Grant], at_ms: int, scopes: Iterable[
 def seen_by(
     registry: Registry, user: str, grants: Iterable[Grant], at_ms: int, record: StoredRecord
 ) -> dict[str, Any] | None:
-    """The fields of a record that `user` may see at `at_ms`, None where not even the record."""
+    """The fields of a record that `user` may see at `at_ms`, as the newest program has them, None where not even the
+    record."""
     spec = registry.get(record.type)
-    fields: dict[str, Any] = msgspec.msgpack.decode(record.fields)
+    fields = as_newest(record.type, msgspec.msgpack.decode(record.fields), record.type_version)
     # What is purged has no fields any more; where it lay is kept, so that its deletion is told to nobody else.
     purged = record.deleted and not fields
     places = record.scopes if purged else places_of(spec, fields, record.owner)

@@ -17,7 +17,7 @@ from client_sdk.simulation.ledger import Ledger
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.network import Link
 from client_sdk.simulation.phone import Phone
-from client_sdk.simulation.programs import NEWEST, as_known
+from client_sdk.simulation.programs import NEWEST, PROGRAMS, as_known
 from client_sdk.simulation.server import Server
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.signing import Signer
@@ -80,6 +80,12 @@ class World:
         names = [f"server-{n}" for n in range(1, scenario.servers + 1)]
         self.servers = [Server(name, self, self.rng(name)) for name in names]
         self.phones = [self._phone(n, folder) for n in range(1, scenario.devices + 1)]
+        if self.rng("programs").random() < 0.5:
+            # A city where nothing was ever updated.
+            for server in self.servers:
+                server.program = PROGRAMS[0]
+            for phone in self.phones:
+                phone.program = PROGRAMS[0]
         self._loop.set_exception_handler(self._on_stray)
 
     def rng(self, actor: str) -> random.Random:
@@ -245,6 +251,7 @@ class World:
         """Heal everything, wait for what is still on its way, and let all sync until nothing moves."""
         self.say("world", "heals")
         for server in self.servers:
+            server.update(NEWEST)
             server.calm = True
             server.steps_to_live = None
             server.start()

@@ -57,7 +57,12 @@ class PushQueue:
         try:
             answers = await self._commit([one.submission for one in batch])
         except Exception as error:
-            answers = [error] * len(batch)
+            if len(batch) > 1:
+                # One by one, so that a push that cannot be carried out does not fail its neighbours.
+                for one in batch:
+                    await self._settle([one])
+                return
+            answers = [error]
         for one, answer in zip(batch, answers, strict=True):
             if not one.answer.done():
                 one.answer.set_result(answer)

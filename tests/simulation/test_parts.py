@@ -68,7 +68,7 @@ def test_the_deletion_of_what_is_purged_is_told_where_it_lay(scope: str, told: b
     """The oracle lets those know of a purged record's deletion who could see it, though its fields are gone."""
     purged = StoredRecord(
         id=uuid.UUID(int=1), type="sample", version=2, tx=1, scopes=("grid:440304001001001",), owner="li",
-        district="440304", fields=NO_FIELDS, marks=NO_FIELDS, deleted=True,
+        district="440304", fields=NO_FIELDS, marks=NO_FIELDS, deleted=True, type_version=1,
     )  # fmt: skip
     seen = seen_by(NEWEST.registry, "wang", [Grant(scope, Role.INSPECTOR)], 0, purged)
     assert (seen is not None) == told

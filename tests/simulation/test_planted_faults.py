@@ -4,13 +4,16 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 import client_sdk.simulation.server
 import sync.decision
+import sync.draft
 import sync.merge
 import sync.pull
 import sync.push
+import sync.visible
 from client_sdk.attending import AttendingDevice
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, UndoResult
@@ -28,8 +31,9 @@ from sync.clock import Bounded, Captured, estimate
 from sync.cursor import Cursor
 from sync.decision import Decision
 from sync.errors import SyncError
+from sync.forms import record_now
 from sync.merge import FieldMerge, Mark, Write
-from sync.storage import LoggedChange, ReadTransaction, WriteBatch
+from sync.storage import LoggedChange, ReadTransaction, StoredRecord, WriteBatch
 from sync.visible import Lens
 
 SEEDS = 40
@@ -146,6 +150,30 @@ def take_old_changes_as_new(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(RecordType, "upgraded", lambda _self, fields, _version: fields)
 
 
+def show_what_is_stored_as_it_is(plant: pytest.MonkeyPatch) -> None:
+    """What an older server stored is not upgraded when it is read."""
+    plant.setattr(sync.visible, "record_now", lambda _spec, stored: stored)
+
+
+def merge_into_what_is_stored_as_it_is(plant: pytest.MonkeyPatch) -> None:
+    """What an older server stored is not upgraded when it is changed."""
+
+    def mislabelled(spec: RecordType[Any], stored: StoredRecord) -> StoredRecord:
+        return msgspec.structs.replace(stored, type_version=record_now(spec, stored).type_version)
+
+    plant.setattr(sync.draft, "record_now", mislabelled)
+
+
+def guess_what_newer_servers_stored(plant: pytest.MonkeyPatch) -> None:
+    """A server that is older than what is stored takes it for its own."""
+
+    def taken(spec: RecordType[Any], stored: StoredRecord) -> StoredRecord:
+        return stored if stored.type_version > spec.version else record_now(spec, stored)
+
+    plant.setattr(sync.visible, "record_now", taken)
+    plant.setattr(sync.draft, "record_now", taken)
+
+
 def apply_what_revoked_devices_send(plant: pytest.MonkeyPatch) -> None:
     """A revoked device's changes are decided like all others."""
 
@@ -221,9 +249,10 @@ FAULTS: Sequence[tuple[Plant, set[str]]] = (
     (drop_unsent_work_at_a_reset, {"every_change_has_a_verdict", "wiped_only_what_was_sent"}),
     (lose_unknown_fields, {"copies_are_equal"}),
     (take_old_changes_as_new, {"each_effect_happened_once", "no_stray_exception", "copies_are_equal"}),
+    (show_what_is_stored_as_it_is, {"copies_are_equal", "no_leak", "no_stray_exception"}),
+    (merge_into_what_is_stored_as_it_is, {"each_effect_happened_once", "copies_are_equal", "no_stray_exception"}),
     (apply_what_revoked_devices_send, {"revoked_devices_are_quarantined"}),
     (undo_twice, {"undone_once"}),
-    (resurrect_what_was_purged, {"copies_are_equal"}),
     (send_masked_fields, {"no_leak"}),
     (reuse_versions, {"numbers_are_used_once"}),
 )
@@ -231,11 +260,17 @@ FAULTS: Sequence[tuple[Plant, set[str]]] = (
 
 @pytest.mark.parametrize(
     ("fault", "first", "invariant"),
-    [(wipe_unasked, 30, "wiped_only_what_was_sent"), (leave_conflicts_behind, 50, "conflicts_follow_their_records")],
+    [
+        (wipe_unasked, 30, "wiped_only_what_was_sent"),
+        (leave_conflicts_behind, 50, "conflicts_follow_their_records"),
+        (resurrect_what_was_purged, 234, "copies_are_equal"),
+        (guess_what_newer_servers_stored, 47, "no_stray_exception"),
+    ],
 )
 def test_rare_fault_is_caught(monkeypatch: pytest.MonkeyPatch, fault: Plant, first: int, invariant: str) -> None:
-    """A phone must be revoked after a restore and have nothing to send, or a record move that has an open conflict:
-    the seeds from `first` on are known to see that."""
+    """A phone must be revoked after a restore and have nothing to send, a record move that has an open conflict, a
+    phone be away for longer than a deletion is remembered, an older server be asked for what a newer one wrote: the
+    seeds from `first` on are known to see that."""
     fault(monkeypatch)
     assert first_failure(first).invariant == invariant
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "type_versions"
+revision = "0004"
 down_revision = "0003"
 _TABLES = ("records", "changes")
 

@@ -1,6 +1,6 @@
 """News of commits between processes over PostgreSQL: NOTIFY after the commit, held back until a pull can see it.
 
-Why not within the committing transaction: docs/decisions/0007-live-pokes.md.
+Why not within the committing transaction: docs/decisions/0013-live-pokes.md.
 """
 
 import asyncio

@@ -158,12 +158,17 @@ class Decision:
         return await self._update(spec, draft, patch)
 
     def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
-        """The change's fields as the type is declared now."""
+        """The change's fields as the type is declared now. Raises Refused where they cannot be upgraded."""
         change, as_json = self.change, self.submission.as_json
         if change.type_version >= spec.form:
             return change.fields
-        fields = spec.upgraded(_unpack(_any_fields(change.fields, as_json)), change.type_version)
-        return msgspec.json.encode(fields) if as_json else _pack(fields)
+        given = _unpack(_any_fields(change.fields, as_json))
+        try:
+            fields = spec.upgraded(given, change.type_version)
+            return msgspec.json.encode(fields) if as_json else _pack(fields)
+        except Exception as error:
+            # A step sees values before anything has checked them: whatever it trips over is wrong in the change.
+            raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
 
     async def _possible_ms(self) -> int:
         """When the change was captured, no earlier than it can have been by what the server itself knows.

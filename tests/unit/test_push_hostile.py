@@ -6,13 +6,17 @@ import msgspec
 import pytest
 
 from field_schemas.access import Grant, Role
+from field_schemas.registry import Registry
 from sync.authority import SERVER, Actor
 from sync.clock import Captured
+from sync.decision import Submission
 from sync.errors import SyncError
 from sync.ids import derived_id
 from sync.messages import MAX_CHANGE_BYTES, Outcome, PushResponse
+from sync.push import push
 from sync.receipts import receipt
-from tests.unit.builders import GRID, NOW, Office, actor, component, inspector, new_id, supervisor
+from tests.integration.versioned_types import StreetSign
+from tests.unit.builders import GRID, NOW, REGISTRY, Office, actor, component, inspector, new_id, supervisor
 
 ELSEWHERE = "440304002001001"
 
@@ -311,3 +315,15 @@ async def test_choice_of_a_value_that_stood(office: Office) -> None:
         if one.type == "conflict" and msgspec.msgpack.decode(one.fields)["state"] == "open"
     ]
     assert "worn" in offered
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, "high", [], 2**64 - 1, float("inf")])
+async def test_an_old_change_that_cannot_be_upgraded(office: Office, value: object) -> None:
+    """A value that an older program's change has wrong is refused, whatever the type's upgrade makes of it."""
+    li, registry = inspector("li"), Registry([*(spec.cls for spec in REGISTRY), StreetSign])
+    fields = {"grid": GRID, "text": "x", "height_cm": value}
+    change = office.change(li, "street_sign", new_id(), fields, type_version=2)
+    async with office.store.writing() as tx:
+        (answer,) = await push(tx, registry, [Submission(li, [change], office.now)])
+    assert isinstance(answer, PushResponse)
+    assert [(verdict.code, verdict.attention is not None) for verdict in answer.verdicts] == [("value_invalid", True)]

@@ -58,8 +58,16 @@ class Concerned:
 
     async def check_assignee(self, spec: RecordType[Any], user: str, concerns: list[str]) -> None:
         """Raise Refused unless `user` could close what `concerns` these scopes."""
-        if not await self._roles(user, tuple(concerns)) & spec.access.write:
+        if not await self._may_close(spec, user, concerns):
             raise Refused("assignee_denied", f"{user} may not close this {spec.name}")
+
+    async def lose_assignee(self, spec: RecordType[Any], item: Draft, concerns: list[str]) -> bool:
+        """Whether an item of type `spec` is given to somebody who cannot close it when it `concerns` these scopes."""
+        user: str | None = item.fields.get("assignee")
+        return user is not None and not await self._may_close(spec, user, concerns)
+
+    async def _may_close(self, spec: RecordType[Any], user: str, concerns: list[str]) -> bool:
+        return bool(await self._roles(user, tuple(concerns)) & spec.access.write)
 
     async def _roles(self, user: str, scopes: tuple[str, ...]) -> frozenset[Role]:
         held = grants_at(await self._work.tx.grants_of(user), self._now_ms)

@@ -281,9 +281,16 @@ class Decision:
                 continue
             concerns = await self.concerned.after_move(item, spec, was, draft.scopes)
             if concerns != item.fields["concerns"]:
-                change = self._derived(f"move of {item.id}", item.type, item.id)
-                fields = msgspec.Raw(_pack({"concerns": concerns}))
-                await self._consequence(SERVER, msgspec.structs.replace(change, base=item.version, fields=fields))
+                patch: dict[str, Any] = {"concerns": concerns}
+                if await self.concerned.lose_assignee(self.registry.get(item.type), item, concerns):
+                    patch["assignee"] = None
+                await self._amend("move", item, patch)
+
+    async def _amend(self, why: str, item: Draft, patch: dict[str, Any]) -> None:
+        """Let the server change a conflict or refusal because of what became of its record."""
+        change = self._derived(f"{why} of {item.id}", item.type, item.id)
+        fields = msgspec.Raw(_pack(patch))
+        await self._consequence(SERVER, msgspec.structs.replace(change, base=item.version, fields=fields))
 
     async def _carry_out(self, change: Change, closes: uuid.UUID | None = None) -> None:
         """Make a consequence of this change, which `closes` a conflict or refusal, in its author's name.

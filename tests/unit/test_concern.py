@@ -192,6 +192,25 @@ async def test_a_refusal_is_given_back_to_its_author(office: Office) -> None:
     assert codes == [None, "assignee_denied", "assignee_denied"]
 
 
+@pytest.mark.parametrize(("scope", "assignee"), [(f"grid:{STREET}", None), ("grid:440304", "he")])
+async def test_an_item_is_not_left_with_whom_it_leaves(office: Office, scope: str, assignee: str | None) -> None:
+    """A conflict or refusal that moves with its record stays with its assignee only if that one can still close it."""
+    li, he = inspector("li"), boss_of("he", scope)
+    await office.submit(he)
+    record, conflict = await disputed(office, li, inspector("wang"))
+    refusal = (await office.write(li, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    for kind, item in (("conflict", conflict), ("refusal", refusal)):
+        given = await office.write(supervisor(), kind, item, {"assignee": "he"}, base=LATEST)
+        assert given.outcome is Outcome.APPLIED
+    li = actor("li", (f"grid:{STREET}", Role.INSPECTOR), (NEXT_STREET, Role.INSPECTOR), device=li.device)
+    await office.submit(li)
+    await move(office, record)
+    for item in (conflict, refusal):
+        assert (await office.fields(item)).get("assignee") == assignee
+        assert await sees(office, he, item) == (assignee is not None)
+
+
 async def found_elsewhere(office: Office) -> uuid.UUID:
     """A finding that chen, supervisor of one street, made there, and that lies in another by now."""
     record = new_id()

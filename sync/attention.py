@@ -45,7 +45,7 @@ def conflict_fields(
     disputed: Iterable[str],
     patch: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of the conflict that `change` met in the record `draft`."""
+    """The fields of the conflict that `change` met in the record `draft`, which concerns whom the record does."""
     return {
         "record_type": draft.type,
         "record": str(draft.id),
@@ -62,7 +62,7 @@ def conflict_fields(
             }
             for name in disputed
         ],
-        "concerns": sorted({*draft.scopes, f"person:{user}"}),
+        "concerns": sorted(draft.scopes),
     } | version_field(draft.type_version)
 
 

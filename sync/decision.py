@@ -338,9 +338,10 @@ class Decision:
         history = [change_now(spec, one) for one in await self.work.history(draft.id) if one.type == spec.name]
         base = base_values(history, draft.fields, self.change.base, disputed)
         writers = writers_of(history, draft.marks, disputed)
-        fields = conflict_fields(self.change, self.actor.user, draft, base, writers, disputed, patch)
+        author = self.actor.user
+        fields = conflict_fields(self.change, author, draft, base, writers, disputed, patch)
         others = {user for user in writers.values() if user is not None}
-        readers = await self.concerned.readers(spec, draft.scopes, others)
+        readers = await self.concerned.readers(spec, draft.scopes, others | {author})
         fields["concerns"] = people_and_places({*fields["concerns"], *readers})
         return await self._attend("conflict", fields)
 

@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from field_schemas.access import Role
+from field_schemas.access import Grant, Role
 from sync.authority import SERVER, Actor
-from sync.messages import Outcome
+from sync.messages import Outcome, PushResponse
 from tests.unit.builders import GRID, STREET, Office, actor, component, inspector, new_id, supervisor
 
 LATEST = 10**6
@@ -60,6 +60,22 @@ async def test_a_conflict_is_not_shown_to_a_writer_who_has_left(office: Office) 
     verdict = await office.write(wang, "component", record, {"condition": "damaged"}, base=seen)
     assert verdict.attention
     assert (await office.fields(verdict.attention))["concerns"] == [f"grid:{GRID}", "person:wang"]
+
+
+async def test_a_conflict_is_not_shown_to_an_author_who_has_left(office: Office) -> None:
+    """Whose change arrives when the grant it was made by is over does not learn what was written after that."""
+    wang = Actor("wang", new_id(), (Grant(f"grid:{STREET}", Role.INSPECTOR, 0, office.now + 5_000),))
+    record = new_id()
+    seen = (await office.write(supervisor(), "component", record, component())).version
+    late = office.change(wang, "component", record, {"condition": "damaged"}, base=seen)
+    office.now += 60_000
+    await office.write(inspector("li"), "component", record, {"condition": "worn"}, base=seen)
+    answer = await office.submit(wang, late)
+    assert isinstance(answer, PushResponse)
+    (verdict,) = answer.verdicts
+    assert (verdict.outcome, (await office.read(wang)).records) == (Outcome.CONFLICT, [])
+    assert verdict.attention
+    assert (await office.fields(verdict.attention))["concerns"] == [f"grid:{GRID}", "person:li"]
 
 
 async def test_a_conflict_follows_its_record(office: Office) -> None:
@@ -194,7 +210,7 @@ async def test_a_refusal_is_given_back_to_its_author(office: Office) -> None:
 
 @pytest.mark.parametrize(("scope", "assignee"), [(f"grid:{STREET}", None), ("grid:440304", "he")])
 async def test_an_item_is_not_left_with_whom_it_leaves(office: Office, scope: str, assignee: str | None) -> None:
-    """A conflict or refusal that moves with its record stays with its assignee only if that one can still close it."""
+    """A conflict or refusal that moves with its record stays with its assignee only if still able to close it."""
     li, he = inspector("li"), boss_of("he", scope)
     await office.submit(he)
     record, conflict = await disputed(office, li, inspector("wang"))

@@ -88,15 +88,28 @@ def refusal_fields(
     } | ({"undoes": str(change.undoes)} if change.undoes else {})
 
 
+def check_resolution(before: Mapping[str, Any], after: Mapping[str, Any], patch: Mapping[str, Any]) -> None:
+    """Raise Refused unless what `patch` resolves of a conflict is of its fields, resolves it, and does so first.
+
+    Whoever resolved it did so with all consequences: no other resolution takes its place, by whatever stamp.
+    """
+    if "resolution" not in patch:
+        return
+    resolution: dict[str, Any] = patch["resolution"]
+    if foreign := resolution.keys() - {row["field"] for row in after["differences"]}:
+        raise Refused("field_unknown", f"not in conflict: {', '.join(sorted(foreign))}")
+    if before["state"] == "resolved" and resolution != before.get("resolution", {}):
+        raise Refused("already_set", "the conflict is resolved")
+    if after["state"] != "resolved":
+        raise Refused("value_invalid", "a resolution comes with the state `resolved`")
+
+
 def resolution_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The values a conflict's resolution sets, empty while it stays open or names none.
 
-    A value that stands is set too where it is named: if it has changed since, that is a new conflict. Raises
-    Refused when it names fields that were not in conflict.
+    A value that stands is set too where it is named: if it has changed since, that is a new conflict.
     """
-    if after.get("state") != "resolved" or before.get("state") == "resolved":
+    if after["state"] != "resolved" or before["state"] == "resolved":
         return {}
     resolution: dict[str, Any] = after.get("resolution") or {}
-    if foreign := resolution.keys() - {row["field"] for row in after["differences"]}:
-        raise Refused("field_unknown", f"not in conflict: {', '.join(sorted(foreign))}")
     return resolution

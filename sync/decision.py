@@ -15,7 +15,15 @@ from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
-from sync.attention import base_values, conflict_fields, refusal_fields, resolution_of, version_field, writers_of
+from sync.attention import (
+    base_values,
+    check_resolution,
+    conflict_fields,
+    refusal_fields,
+    resolution_of,
+    version_field,
+    writers_of,
+)
 from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, estimate, stamp_at
 from sync.concern import Concerned, is_place, people_and_places
@@ -213,7 +221,7 @@ class Decision:
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
             self.scopes = scopes
-        await self._settle(spec, draft, merged)
+        await self._settle(spec, draft, merged, patch)
         self.before = merged.before
         was = draft.scopes
         self._take(draft, merged)
@@ -248,14 +256,13 @@ class Decision:
         draft.scopes = self.scopes
         self.work.put(draft)
 
-    async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged) -> None:
+    async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged, patch: Mapping[str, Any]) -> None:
         """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
         change = None
         if spec.name in _FOR_PEOPLE and "assignee" in merged.before and merged.fields["assignee"] is not None:
             await self.concerned.check_assignee(spec, merged.fields["assignee"], merged.fields["concerns"])
         if spec.name == "conflict":
-            if draft.fields["state"] == "resolved" and "resolution" in merged.before:
-                raise Refused("already_set", "the conflict is resolved")
+            check_resolution(draft.fields, merged.fields, patch)
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
             change = await self._refused_change(draft)

@@ -317,6 +317,34 @@ async def test_choice_of_a_value_that_stood(office: Office) -> None:
     assert "worn" in offered
 
 
+@pytest.mark.parametrize(
+    ("resolution", "code"), [({"bogus": 1}, "field_unknown"), ({"condition": "worn"}, "value_invalid")]
+)
+async def test_a_resolution_that_resolves_nothing(office: Office, resolution: object, code: str) -> None:
+    """A resolution without the state, of whatever fields, is refused and stands in nobody's way."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    conflict, _ = await dispute(office, record, seen)
+    tried = await office.write(supervisor(), "conflict", conflict, {"resolution": resolution}, base=99)
+    choice = {"resolution": {"condition": "damaged"}, "state": "resolved"}
+    done = await office.write(supervisor(), "conflict", conflict, choice, base=99)
+    assert (tried.code, done.outcome) == (code, Outcome.APPLIED)
+    assert (await office.fields(record))["condition"] == "damaged"
+
+
+@pytest.mark.parametrize("stamp", [1, 2**52])
+async def test_one_conflict_is_resolved_once(office: Office, stamp: int) -> None:
+    """Another resolution of a resolved conflict is refused, by an earlier or later stamp; the same is not."""
+    record, seen = await made(office, inspector("li"), condition="good")
+    conflict, _ = await dispute(office, record, seen)
+    codes = []
+    for user, value, at in (("one", "damaged", 1_000), ("two", "missing", stamp), ("three", "damaged", stamp)):
+        choice = {"resolution": {"condition": value}, "state": "resolved"}
+        verdict = await office.write(supervisor(user), "conflict", conflict, choice, base=1, stamp=at)
+        codes.append(verdict.code)
+    assert codes == [None, "already_set", None]
+    assert (await office.fields(record))["condition"] == "damaged"
+
+
 @pytest.mark.parametrize("value", [{"a": 1}, "high", [], 2**64 - 1, float("inf")])
 async def test_an_old_change_that_cannot_be_upgraded(office: Office, value: object) -> None:
     """A value that an older program's change has wrong is refused, whatever the type's upgrade makes of it."""

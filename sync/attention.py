@@ -11,6 +11,9 @@ from sync.merge import CREATION, Mark
 from sync.messages import Change
 from sync.storage import LoggedChange
 
+CLOSED_BY_DELETION = {"conflict": "resolved", "refusal": "dismissed"}
+"""The state in which the deletion of its record leaves what was open about it, by type."""
+
 
 def base_values(
     history: Iterable[LoggedChange], fields: Mapping[str, Any], base: int, names: Iterable[str]

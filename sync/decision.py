@@ -16,6 +16,7 @@ from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
 from sync.attention import (
+    CLOSED_BY_DELETION,
     base_values,
     check_resolution,
     conflict_fields,
@@ -240,6 +241,7 @@ class Decision:
         self.version = draft.version = await self.work.version()
         draft.deleted = True
         self.work.put(draft)
+        await self._close_all(draft)
         return Outcome.APPLIED
 
     async def _write(self, roles: frozenset[Any]) -> Write:
@@ -292,6 +294,12 @@ class Decision:
                 if await self.concerned.lose_assignee(self.registry.get(item.type), item, concerns):
                     patch["assignee"] = None
                 await self._amend("move", item, patch)
+
+    async def _close_all(self, deleted: Draft) -> None:
+        """Close what is open about a record that was deleted: nobody could settle it any more."""
+        for item in await self.concerned.open_about(deleted.id):
+            if item.id != self.closes:
+                await self._amend("deletion", item, {"state": CLOSED_BY_DELETION[item.type]})
 
     async def _amend(self, why: str, item: Draft, patch: dict[str, Any]) -> None:
         """Let the server change a conflict or refusal because of what became of its record."""

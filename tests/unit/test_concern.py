@@ -227,6 +227,33 @@ async def test_an_item_is_not_left_with_whom_it_leaves(office: Office, scope: st
         assert await sees(office, he, item) == (assignee is not None)
 
 
+async def test_a_deletion_closes_what_is_open_about_its_record(office: Office) -> None:
+    """With its record a conflict and a refusal are done with: closed by the server, with all that they said."""
+    li = inspector("li")
+    record, conflict = await disputed(office, li, inspector("wang"))
+    refusal = (await office.write(li, "component", record, {"responsible": "x"}, base=LATEST)).attention
+    assert refusal
+    deleted = await office.write(supervisor(), "component", record, {}, base=LATEST, delete=True)
+    assert deleted.outcome is Outcome.APPLIED
+    settled, dismissed = await office.fields(conflict), await office.fields(refusal)
+    assert (settled["state"], "resolution" in settled, dismissed["state"]) == ("resolved", False, "dismissed")
+    assert dismissed["refused"] == {"responsible": "x"}
+    async with office.store.reading() as tx:
+        assert [(await tx.history(one))[-1].user for one in (conflict, refusal)] == [SERVER.user] * 2
+
+
+async def test_an_applied_deletion_closes_the_rest(office: Office) -> None:
+    """A refused deletion that a supervisor applies is `applied`, and what else was open about the record closed."""
+    li = inspector("li")
+    record, conflict = await disputed(office, li, inspector("wang"))
+    refusal = (await office.write(li, "component", record, {}, base=LATEST, delete=True)).attention
+    assert refusal
+    done = await office.write(supervisor(), "refusal", refusal, {"state": "applied"}, base=LATEST)
+    assert done.outcome is Outcome.APPLIED
+    states = [(await office.fields(one))["state"] for one in (conflict, refusal)]
+    assert states == ["resolved", "applied"]
+
+
 async def found_elsewhere(office: Office) -> uuid.UUID:
     """A finding that chen, supervisor of one street, made there, and that lies in another by now."""
     record = new_id()

@@ -35,7 +35,7 @@ from sync.ids import derived_id, made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 from sync.storage import LoggedChange
-from sync.undo import note_undo
+from sync.undo import check_undo, note_undo
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -217,6 +217,7 @@ class Decision:
         write = await self._write(roles)
         merged = merge(spec, draft.fields, draft.marks, patch, write)
         if self.change.undoes is not None:
+            check_undo(self.change.undoes, await self.work.history(draft.id), patch)
             note_undo(self.change.undoes, merged.marks, write)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)

@@ -1,13 +1,18 @@
 """Undoing a change by a new one. Pure."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
 from sync.errors import Refused
 from sync.merge import Mark, Write
+from sync.storage import LoggedChange
+
+_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 _SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 
@@ -15,6 +20,16 @@ _SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 def undo_key(change: uuid.UUID) -> str:
     """The key of the mark (sync.merge) by which a record remembers that `change` was taken back."""
     return f"undo {change}"
+
+
+def check_undo(undone: uuid.UUID, history: Iterable[LoggedChange], patch: Mapping[str, Any]) -> None:
+    """Raise Refused unless `patch` touches only what the change `undone`, one of the record's `history`, changed.
+
+    A change that is taken back stays so: nothing else may pass for its undo.
+    """
+    changed = {name for one in history if one.id == undone for name in _fields(one.before)}
+    if not patch or patch.keys() - changed:
+        raise Refused("value_invalid", f"this does not take {undone} back")
 
 
 def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:

@@ -275,6 +275,29 @@ async def test_an_undo_can_be_undone(office: Office) -> None:
     assert (await office.fields(record))["inspections"] == 5
 
 
+@pytest.mark.parametrize("patch", [{"remark": "hi"}, {"condition": "good", "remark": "hi"}, {}])
+async def test_what_is_no_undo_takes_nothing_back(office: Office, patch: dict[str, object]) -> None:
+    """Who passes other work off as the undo of a change is refused, and the change can still be undone."""
+    record, seen = await put(office, condition="good")
+    wang = inspector("wang")
+    wrong = await office.write(wang, "component", record, {"condition": "worn"}, base=seen)
+    spoof = await office.write(inspector("li"), "component", record, patch, base=10**6, undoes=wrong.change)
+    undo = await office.write(wang, "component", record, {"condition": "good"}, base=10**6, undoes=wrong.change)
+    assert (spoof.code, undo.outcome) == ("value_invalid", Outcome.APPLIED)
+
+
+async def test_only_what_took_effect_here_is_undone(office: Office) -> None:
+    """A change that nobody made, that was refused, or that is another record's cannot be taken back."""
+    record, seen = await put(office, condition="good")
+    other, _ = await put(office, condition="good")
+    li = inspector("li")
+    refused = await office.write(li, "component", record, {"responsible": "x"}, base=seen)
+    elsewhere = await office.write(li, "component", other, {"condition": "worn"}, base=10**6)
+    for undone in (new_id(), refused.change, elsewhere.change):
+        undo = await office.write(li, "component", record, {"condition": "worn"}, base=10**6, undoes=undone)
+        assert undo.code == "value_invalid"
+
+
 async def test_an_applied_undo_counts(office: Office) -> None:
     """A refused undo that a supervisor applies is the one undo of that change."""
     record, seen = await put(office, inspections=3)

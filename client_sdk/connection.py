@@ -127,11 +127,13 @@ class Connection:
                 if not response.is_success:
                     await response.aread()
                     raise self._failed(response, self._clocks.monotonic_ms() - began)
-                if start and response.status_code != httpx.codes.PARTIAL_CONTENT:
-                    raise Offline("what is in between leaves out the range")
+                # What lies in between may leave out the range; the content then comes from its beginning.
+                unasked = 0 if response.status_code == httpx.codes.PARTIAL_CONTENT else start
                 async for piece in response.aiter_raw(_PIECE):
                     self.traffic.received += len(piece)
-                    yield piece
+                    if len(piece) > unasked:
+                        yield piece[unasked:]
+                    unasked = max(0, unasked - len(piece))
         except httpx.RequestError as error:
             raise Offline(f"{type(error).__name__}: {error}") from error
 

@@ -103,7 +103,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
     arrivals = Arrivals(database, media.shelf, queue, check or checker.check, clock, secrets.token_bytes)
     files = SnapshotFiles(Path(settings.data_dir) / "snapshots")
-    snapshots = Snapshots(database.store, registry, files, clock)
+    snapshots = Snapshots(database.store, registry, files, clock, settings.snapshot_from)
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock), snapshots)
     add_media_jobs(jobs, media.upkeep, arrivals)
 

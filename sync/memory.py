@@ -85,10 +85,10 @@ class MemorySnapshots:
         self._block_records = block_records
 
     async def ask(
-        self, tx: ReadTransaction, reader: Actor, request: SnapshotRequest, now_ms: int
+        self, tx: ReadTransaction, reader: Actor, request: SnapshotRequest, now_ms: int, snapshot_from: int
     ) -> SnapshotResponse:
         """The snapshot for `reader`. Raises SyncError `scope_denied`."""
-        key = await key_of(tx, self._registry, reader, request, now_ms)
+        key = await key_of(tx, self._registry, reader, request, now_ms, snapshot_from)
         digest = key.digest(self._registry)
         kept = self.kept.get(digest)
         if kept is None or kept.made.position < await tx.purged():
@@ -177,6 +177,9 @@ class MemoryTransaction:
         rows = self.state.feeds.get(key, {})
         positions = sorted(position for position in rows if position > after)[:limit]
         return [FeedEntry(*position, rows[position].record, rows[position].gone) for position in positions]
+
+    async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
+        return sum(position > after for position in self.state.feeds.get(key, {})) >= count
 
     async def horizon(self) -> FeedPosition:
         return FeedPosition(0, self._store.last_version)

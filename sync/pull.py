@@ -48,9 +48,15 @@ async def pull(
     # Who takes types as they are now holds them in another form when the server is updated.
     types = {spec.name: spec.version for spec in registry} if request.types is None else request.types
     views: dict[str, ViewCursor] = {}
-    for view in scopes:
+    maybe_offered = {
+        view
+        for view in scopes
+        if request.snapshots and starts.is_new(view) and uniform_roles(sight.grants, view) is not None
+    }
+    # Which of these are large is asked once all else is sent, and not again for each page before.
+    for view in sorted(scopes, key=maybe_offered.__contains__):
         tag = view_tag(sight.grants, view, types)
-        if request.snapshots and starts.is_new(view) and await _comes_as_snapshot(tx, sight, view, snapshot_from):
+        if view in maybe_offered and (page.more or await holds_enough(tx, view, snapshot_from)):
             offered.append(view)
             views[view] = ViewCursor(FeedPosition(), tag)
             continue
@@ -72,10 +78,9 @@ async def pull(
     )
 
 
-async def _comes_as_snapshot(tx: ReadTransaction, sight: Sight, view: str, at_least: int) -> bool:
-    if uniform_roles(sight.grants, view) is None:
-        return False
-    return len(await tx.feed(feed_key(view), FeedPosition(), at_least)) == at_least
+async def holds_enough(tx: ReadTransaction, view: str, snapshot_from: int) -> bool:
+    """Whether a view is large enough to come as a snapshot."""
+    return await tx.feed_holds(feed_key(view), FeedPosition(), snapshot_from)
 
 
 async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:

@@ -21,7 +21,7 @@ from sync.cursor import Cursor, ViewCursor
 from sync.errors import SyncError
 from sync.forms import behind
 from sync.messages import SnapshotRequest, WireRecord
-from sync.pull import uniform_roles, view_tag, views_of
+from sync.pull import SNAPSHOT_FROM, holds_enough, uniform_roles, view_tag, views_of
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
 from sync.visible import Sight, grants_held
 
@@ -117,17 +117,24 @@ class Cut(msgspec.Struct):
 
 
 async def key_of(
-    tx: ReadTransaction, registry: Registry, reader: Actor, request: SnapshotRequest, now_ms: int
+    tx: ReadTransaction,
+    registry: Registry,
+    reader: Actor,
+    request: SnapshotRequest,
+    now_ms: int,
+    snapshot_from: int = SNAPSHOT_FROM,
 ) -> SnapshotKey:
     """Which snapshot `reader` is to get.
 
-    Raises SyncError `scope_denied` where none shows what the reader may see, `server_behind` where the reader's
+    Raises SyncError `scope_denied` for what is never offered to the reader, `server_behind` where the reader's
     program knows a type in a newer form.
     """
     grants = grants_held(reader, now_ms)
     roles = uniform_roles(grants, request.scope)
     if roles is None or request.scope not in await views_of(tx, grants):
         raise SyncError("scope_denied", f"{request.scope} is no area over which the reader's roles are the same")
+    if not await holds_enough(tx, request.scope, snapshot_from):
+        raise SyncError("scope_denied", f"{request.scope} is too small for a snapshot")
     known = [
         (spec.name, spec.version if request.types is None else request.types[spec.name])
         for spec in registry
@@ -137,6 +144,11 @@ async def key_of(
         if version > (spec := registry.get(name)).version:
             raise behind(spec, version)
     return SnapshotKey(await tx.epoch(), request.scope, tuple(sorted(roles)), tuple(sorted(known)))
+
+
+def is_current(registry: Registry, key: SnapshotKey) -> bool:
+    """Whether the snapshot is for readers who know all that this program does."""
+    return key.types == tuple(sorted((spec.name, spec.version) for spec in registry))
 
 
 async def moment_of(tx: ReadTransaction) -> Moment:
@@ -183,12 +195,10 @@ async def cuts(
 
 
 def _show(sight: Sight, view: str, record: StoredRecord, cut: Cut) -> None:
-    areas = [scope for scope in record.scopes if scope.startswith("grid:")]
-    if len({covers(view, area) for area in areas}) > 1:
-        cut.apart.append(record.id)
-    elif (wire := sight.show(record)) is None:
+    if (wire := sight.show(record)) is None:
         return
-    elif record.type in _AWAITED:
+    areas = [scope for scope in record.scopes if scope.startswith("grid:")]
+    if record.type in _AWAITED or len({covers(view, area) for area in areas}) > 1:
         cut.apart.append(record.id)
     else:
         cut.records.append(wire)

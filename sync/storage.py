@@ -148,6 +148,9 @@ class ReadTransaction(Protocol):
         An entry is returned only when no transaction with a smaller position can still commit.
         """
 
+    async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
+        """Whether `feed` would give at least `count` (1 or more) entries past `after`; none of them is read."""
+
     async def horizon(self) -> FeedPosition:
         """The last position that is settled: nothing at or before it can still appear in any feed."""
 

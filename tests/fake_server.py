@@ -261,7 +261,8 @@ class FakeServer:
                 case ("POST", "pull"):
                     return await self._pull(actor, content)
                 case ("POST", "snapshots"):
-                    return await self.snapshots.ask(tx, actor, decode(content, type=SnapshotRequest), now)
+                    asked = decode(content, type=SnapshotRequest)
+                    return await self.snapshots.ask(tx, actor, asked, now, self.snapshot_from)
                 case ("GET", "snapshots", snapshot):
                     whole = await self.snapshots.content(tx, actor, snapshot, now)
                     return _part(whole, request.headers["range"])

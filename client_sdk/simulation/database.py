@@ -193,6 +193,10 @@ class SimulatedTransaction:
         self._database.on_read(key, entries)
         return entries
 
+    async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
+        rows = (await self._step()).feeds.get(key, {})
+        return sum(position > after and position.tx < self.bound for position in rows) >= count
+
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self.bound - 1, MAX_INTEGER)
 

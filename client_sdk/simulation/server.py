@@ -301,7 +301,7 @@ class Server:
         known = {} if self._rng.random() < _MADE_ANEW else dict(self._snapshots)
         snapshots = self._snapshots_of(known)
         async with self._store.reading() as tx:
-            response = await snapshots.ask(tx, reader, asked, now)
+            response = await snapshots.ask(tx, reader, asked, now, _SNAPSHOT_FROM)
             for made in snapshots.kept.keys() - known.keys():
                 groups = [group for block in snapshots.kept[made].blocks for group in decode_block(block)]
                 shown = [wire for group in groups for wire in group.records()]

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,17 @@ from sync.snapshot import Moment, SnapshotKey
 
 _ID = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}\Z")
 _ABOUT, _CONTENT, _LOCK, _UNFINISHED = ".json", ".zst", ".lock", ".part"
+_KEPT_OF_ONE = 3
+"""The newest snapshot of a kind, and older ones that devices may still be loading."""
+_TICK_NS = 1_000_000_000
 
 
 class KeptSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot: what it is of, as of when, and when that was by the clock."""
+    """A snapshot: what it is of, and as of when."""
 
     id: str
     key: SnapshotKey
     made: Moment
-    made_ms: int
     blocks: list[SnapshotBlock]
     apart: list[UUID]
 
@@ -53,11 +56,11 @@ class Draft:
         self._file.write(block)
         self.blocks.append(SnapshotBlock(len(block), records, hashlib.sha256(block).hexdigest()))
 
-    def finished(self, key: SnapshotKey, made: Moment, made_ms: int) -> KeptSnapshot:
+    def finished(self, key: SnapshotKey, made: Moment) -> KeptSnapshot:
         """What is to be said of it; its id follows from its content."""
         self._file.flush()
         content = hashlib.sha256("".join(block.sha256 for block in self.blocks).encode()).hexdigest()
-        return KeptSnapshot(f"{self.digest}-{content[:16]}", key, made, made_ms, self.blocks, self.apart)
+        return KeptSnapshot(f"{self.digest}-{content[:16]}", key, made, self.blocks, self.apart)
 
 
 class SnapshotFiles:
@@ -65,15 +68,20 @@ class SnapshotFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._index: dict[str, KeptSnapshot] = {}
+        self._indexed_ns = 0
 
     def newest(self, digest: str) -> KeptSnapshot | None:
-        """The snapshot of `digest` that was made last."""
-        found = [self._read(path) for path in self._folder.glob(f"{digest}-*{_ABOUT}")]
-        return max((one for one in found if one is not None), key=lambda one: one.made_ms, default=None)
+        """The snapshot of `digest` that goes furthest; clocks may have been set back."""
+        return max(self._of(digest), key=lambda one: one.made, default=None)
 
     def get(self, snapshot: str) -> KeptSnapshot | None:
         """The snapshot of this id, if it is still here."""
-        return self._read(self._folder / (snapshot + _ABOUT)) if _ID.match(snapshot) else None
+        return self._all().get(snapshot)
+
+    def keys(self) -> set[SnapshotKey]:
+        """What there are snapshots of."""
+        return {one.key for one in self._all().values()}
 
     def open(self, snapshot: str) -> BinaryIO:
         """The content, which counts as a use. Raises FileNotFoundError."""
@@ -98,6 +106,8 @@ class SnapshotFiles:
         unfinished.rename(self._folder / (kept.id + _CONTENT))
         unfinished.write_bytes(msgspec.json.encode(kept))
         unfinished.rename(self._folder / (kept.id + _ABOUT))
+        for old in sorted(self._of(draft.digest), key=lambda one: one.made)[:-_KEPT_OF_ONE]:
+            self._drop(old.id)
 
     @contextmanager
     def alone(self, digest: str) -> Iterator[bool]:
@@ -114,19 +124,40 @@ class SnapshotFiles:
     def drop_unused(self, now_s: float, superseded_s: float, newest_s: float) -> int:
         """Remove snapshots not used for so long, sooner where a newer one is there; how many."""
         dropped = 0
-        for about in sorted(self._folder.glob("*" + _ABOUT)):
-            kept = self._read(about)
-            newest = kept is not None and self.newest(kept.id.partition("-")[0]) == kept
-            content = about.with_suffix(_CONTENT)
+        for snapshot in sorted(path.stem for path in self._folder.glob("*" + _ABOUT)):
+            kept, content = self.get(snapshot), self._folder / (snapshot + _CONTENT)
+            newest = kept is not None and self.newest(snapshot.partition("-")[0]) == kept
             used_s = content.stat().st_mtime if content.exists() else 0.0
             if kept is None or now_s - used_s > (newest_s if newest else superseded_s):
-                about.unlink(missing_ok=True)
-                content.unlink(missing_ok=True)
+                self._drop(snapshot)
                 dropped += 1
         return dropped
 
-    def _read(self, about: Path) -> KeptSnapshot | None:
+    def _drop(self, snapshot: str) -> None:
+        for suffix in (_ABOUT, _CONTENT):
+            (self._folder / (snapshot + suffix)).unlink(missing_ok=True)
+
+    def _of(self, digest: str) -> list[KeptSnapshot]:
+        return [one for snapshot, one in self._all().items() if snapshot.startswith(digest + "-")]
+
+    def _all(self) -> dict[str, KeptSnapshot]:
+        """All snapshots by id; the folder is read again only where another process or this one has changed it."""
         try:
-            return msgspec.json.decode(about.read_bytes(), type=KeptSnapshot)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+            changed_ns = self._folder.stat().st_mtime_ns
+            if changed_ns != self._indexed_ns:
+                found = {path.stem: path for path in self._folder.glob("*" + _ABOUT) if _ID.match(path.stem)}
+                read = {one: self._index.get(one) or _read(path) for one, path in found.items()}
+                self._index = {one: kept for one, kept in read.items() if kept is not None}
+                # A later change within the same tick of the clock leaves the folder's time as it is.
+                settled = time.time_ns() - changed_ns > _TICK_NS
+                self._indexed_ns = changed_ns if settled else 0
+        except OSError:
+            self._index, self._indexed_ns = {}, 0
+        return self._index
+
+
+def _read(about: Path) -> KeptSnapshot | None:
+    try:
+        return msgspec.json.decode(about.read_bytes(), type=KeptSnapshot)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import structlog
 
 from field_schemas.registry import Registry
@@ -13,7 +14,7 @@ from sync.authority import Actor
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 from sync.messages import Snapshot, SnapshotRequest, SnapshotResponse
-from sync.snapshot import SnapshotKey, cursor_behind, cuts, encode_block, key_of, may_read, moment_of
+from sync.snapshot import SnapshotKey, cursor_behind, cuts, encode_block, is_current, key_of, may_read, moment_of
 from sync.storage import ReadTransaction, Store
 
 _WAIT_S = 20.0
@@ -26,6 +27,10 @@ _SUPERSEDED_S = 86_400.0
 """A device that began with a snapshot has a day from its last request to go on, after a newer one is there."""
 _UNUSED_S = 7 * 86_400.0
 _CHUNK = 262_144
+_PAUSE_S = 60.0
+"""How long a snapshot that could not be made is not tried again."""
+_OTHER_PROGRAMS = 8
+"""Snapshots for readers of one area and role who know other types than this program: their devices choose these."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,12 +38,16 @@ _log = structlog.get_logger(__name__)
 class Snapshots:
     """Gives readers the snapshots they may have. One is made at a time, so that memory and load stay bounded."""
 
-    def __init__(self, store: Store, registry: Registry, files: SnapshotFiles, now_ms: Milliseconds) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, files: SnapshotFiles, now_ms: Milliseconds, snapshot_from: int
+    ) -> None:
         self._store = store
         self._registry = registry
         self._files = files
         self._now_ms = now_ms
-        self._making: dict[str, asyncio.Task[None]] = {}
+        self._snapshot_from = snapshot_from
+        self._making: dict[SnapshotKey, asyncio.Task[None]] = {}
+        self._failed_s: dict[SnapshotKey, float] = {}
         self._one_at_a_time = asyncio.Semaphore(1)
 
     async def stop(self) -> None:
@@ -51,14 +60,18 @@ class Snapshots:
     async def ask(self, reader: Actor, request: SnapshotRequest) -> Callable[[], Awaitable[SnapshotResponse]]:
         """What gives the newest snapshot for `reader`, after a while where it is being made; none if that takes long.
 
-        Raises SyncError `scope_denied` at once.
+        Raises SyncError at once: `scope_denied` for what no pull offers, and for too many kinds of old programs;
+        `not_found` where it could not be made a moment ago.
         """
         async with self._store.reading() as tx:
-            key = await key_of(tx, self._registry, reader, request, self._now_ms())
+            key = await key_of(tx, self._registry, reader, request, self._now_ms(), self._snapshot_from)
             digest = key.digest(self._registry)
             kept = await _of_use(tx, self._files.newest(digest))
             outdated = kept is None or await _has_grown(tx, kept)
-        making = self._make(digest, key) if outdated else None
+        failed = self._has_failed(key)
+        if failed and kept is None:
+            raise SyncError("not_found", f"a snapshot of {key.view} could not be made")
+        making = self._make(digest, key) if outdated and not failed else None
 
         async def give() -> SnapshotResponse:
             found = kept
@@ -102,42 +115,62 @@ class Snapshots:
         return self._files.drop_unused(time.time(), _SUPERSEDED_S, _UNUSED_S)
 
     def _make(self, digest: str, key: SnapshotKey) -> asyncio.Task[None]:
-        task = self._making.get(digest)
+        task = self._making.get(key)
         if task is None:
-            task = self._making[digest] = asyncio.create_task(self._made(digest, key))
-            task.add_done_callback(lambda _: self._making.pop(digest))
+            self._check_room(key)
+            task = self._making[key] = asyncio.create_task(self._made(digest, key))
+            task.add_done_callback(lambda _: self._making.pop(key))
         return task
+
+    def _check_room(self, key: SnapshotKey) -> None:
+        if is_current(self._registry, key):
+            return
+        there = {one for one in (*self._files.keys(), *self._making, *self._failed_s) if _differ_in_types(one, key)}
+        others = [one for one in there if not is_current(self._registry, one)]
+        if len(others) >= _OTHER_PROGRAMS:
+            raise SyncError("scope_denied", f"there are snapshots of {key.view} for enough kinds of programs")
 
     async def _made(self, digest: str, key: SnapshotKey) -> None:
         """Make the snapshot, or wait until another process has."""
         before = self._files.newest(digest)
-        async with self._one_at_a_time:
-            mine = False
-            while not mine:
-                with self._files.alone(digest) as mine:
-                    if mine and self._files.newest(digest) == before:
-                        await self._write(digest, key)
-                if not mine:
-                    await asyncio.sleep(_POLL_S)
+        try:
+            async with self._one_at_a_time:
+                mine = False
+                while not mine:
+                    with self._files.alone(digest) as mine:
+                        if mine and self._files.newest(digest) == before:
+                            await self._write(digest, key)
+                    if not mine:
+                        await asyncio.sleep(_POLL_S)
+        except Exception as error:
+            # Nobody waits for this task's result; devices that ask again go by pages.
+            self._failed_s[key] = time.monotonic()
+            _log.error("snapshot_failed", view=key.view, exc_info=error)
+
+    def _has_failed(self, key: SnapshotKey) -> bool:
+        """Whether the snapshot could not be made a moment ago."""
+        since_s = time.monotonic() - _PAUSE_S
+        self._failed_s = {one: failed_s for one, failed_s in self._failed_s.items() if failed_s > since_s}
+        return key in self._failed_s
 
     async def _write(self, digest: str, key: SnapshotKey) -> None:
         began = time.monotonic()
-        try:
-            async with self._store.reading() as tx:
-                made = await moment_of(tx)
-                with self._files.writing(digest) as draft:
-                    async for cut in cuts(tx, self._registry, key, self._now_ms()):
-                        draft.apart += cut.apart
-                        if cut.records:
-                            draft.add(await asyncio.to_thread(encode_block, cut.records), len(cut.records))
-                    kept = draft.finished(key, made, self._now_ms())
-                    self._files.keep(draft, kept)
-        except Exception as error:
-            # Nobody waits for this task's result; devices ask again, and in the end go by pages.
-            _log.error("snapshot_failed", view=key.view, exc_info=error)
-            return
+        async with self._store.reading() as tx:
+            made = await moment_of(tx)
+            with self._files.writing(digest) as draft:
+                async for cut in cuts(tx, self._registry, key, self._now_ms()):
+                    draft.apart += cut.apart
+                    if cut.records:
+                        draft.add(await asyncio.to_thread(encode_block, cut.records), len(cut.records))
+                kept = draft.finished(key, made)
+                self._files.keep(draft, kept)
         seconds = round(time.monotonic() - began, 1)
         _log.info("snapshot_made", view=key.view, records=kept.records, blocks=len(kept.blocks), seconds=seconds)
+
+
+def _differ_in_types(one: SnapshotKey, other: SnapshotKey) -> bool:
+    """Whether two snapshots are of the same but for the types that their readers know."""
+    return one.types != other.types and msgspec.structs.replace(one, types=other.types) == other
 
 
 async def _of_use(tx: ReadTransaction, kept: KeptSnapshot | None) -> KeptSnapshot | None:
@@ -147,4 +180,4 @@ async def _of_use(tx: ReadTransaction, kept: KeptSnapshot | None) -> KeptSnapsho
 
 async def _has_grown(tx: ReadTransaction, kept: KeptSnapshot) -> bool:
     many = max(_FEW_CHANGES, kept.records // _PART_CHANGED)
-    return len(await tx.feed(feed_key(kept.key.view), kept.made.position, many)) == many
+    return await tx.feed_holds(feed_key(kept.key.view), kept.made.position, many)

@@ -187,6 +187,9 @@ class PostgresTransaction:
         rows = await self._driver.fetch(sql.FEED, _text(key), *after, self._horizon, limit)
         return sql.feed_entries(rows, (row[2] for row in rows))
 
+    async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
+        return bool(await self._driver.fetch(sql.FEED_HOLDS, _text(key), *after, self._horizon, count - 1))
+
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self._horizon - 1, MAX_INTEGER)
 

@@ -54,6 +54,7 @@ _RECORDS = f"{_IDS} SELECT {sql.RECORD_COLUMNS} FROM ids CROSS JOIN records USIN
 _CHANGES = f"{_IDS} SELECT {sql.CHANGE_COLUMNS} FROM ids CROSS JOIN changes USING (id)"
 _DEVICES = f"{_IDS} SELECT device, held FROM ids CROSS JOIN device_sequences ON device = id"
 _FEED = _numbered(sql.FEED)
+_FEED_HOLDS = _numbered(sql.FEED_HOLDS)
 _FEEDS_WITHIN = _numbered(sql.FEEDS_WITHIN)
 _HISTORY = _numbered(sql.HISTORY)
 _SCAN_FIRST = _numbered(sql.SCAN_FIRST)
@@ -192,6 +193,9 @@ class SqliteTransaction:
     async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
         rows = await self._rows(_FEED, key, *after, _ALL_TX, limit)
         return sql.feed_entries(rows, _uuids(row[2] for row in rows))
+
+    async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
+        return bool(await self._rows(_FEED_HOLDS, key, *after, _ALL_TX, count - 1))
 
     async def horizon(self) -> FeedPosition:
         ((version,),) = await self._rows(_HORIZON)

@@ -19,7 +19,7 @@ async def test_writes_go_on_while_it_is_made(store: Store) -> None:
     for record in made:
         await office.write(supervisor(), "component", record, component())
     async with store.reading() as tx:
-        key = await key_of(tx, REGISTRY, reader, ASKED, office.now)
+        key = await key_of(tx, REGISTRY, reader, ASKED, office.now, 5)
         cursor = cursor_behind(key, await moment_of(tx), reader, ASKED, office.now)
         async for cut in cuts(tx, REGISTRY, key, office.now, block_records=2):
             versions.update((wire.id, wire.version) for wire in cut.records)

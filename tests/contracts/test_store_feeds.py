@@ -63,6 +63,19 @@ async def test_feed_in_pages(store: Store) -> None:
     assert (len(page), none) == (3, [])
 
 
+async def test_feed_holds(store: Store) -> None:
+    """Whether a feed holds so many entries past a position is told exactly, and an empty feed holds none."""
+    async with store.writing() as tx:
+        rows = await add_entries(tx, 5)
+        await add_entries(tx, 9, "grid:440304002")
+    third = FeedPosition(rows[2].tx, rows[2].version)
+    async with store.reading() as reader:
+        from_start = [await reader.feed_holds(STREET, FeedPosition(), count) for count in (1, 5, 6)]
+        from_third = [await reader.feed_holds(STREET, third, count) for count in (2, 3)]
+        nothing = await reader.feed_holds("grid:440305", FeedPosition(), 1)
+    assert (from_start, from_third, nothing) == ([True, True, False], [True, False], False)
+
+
 async def test_feed_tells_what_is_gone(store: Store) -> None:
     """An entry tells whether its record was written or left the scope."""
     await put(

@@ -187,7 +187,8 @@ def test_the_night_does_it(city: HttpServer, tmp_path: Path) -> None:
     noted_pull(phone, noted_pull(phone, None))
 
     async def night(accounts: Any) -> None:
-        snapshots = Snapshots(accounts.database.store, load_types(), SnapshotFiles(tmp_path), lambda: city.now_ms)
+        files, clock = SnapshotFiles(tmp_path), lambda: city.now_ms
+        snapshots = Snapshots(accounts.database.store, load_types(), files, clock, 1)
         retention = Retention(accounts.database, IDLE_DAYS, lambda: city.now_ms)
         job = daily_jobs(retention, snapshots).get_job(PURGE_JOB)
         assert str(job.trigger) == "cron[hour='3']"

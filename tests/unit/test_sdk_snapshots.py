@@ -46,6 +46,18 @@ class Road(httpx.AsyncBaseTransport):
         return httpx.Response(206, stream=httpx.ByteStream(accident(content)))
 
 
+class RoadWithoutRanges(Road):
+    """A way that drops the header Range: each download is of the whole."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on."""
+        if not request.url.path.startswith("/v1/snapshots/"):
+            return await super().handle_async_request(request)
+        request.headers["range"] = "bytes=0-"
+        response = await super().handle_async_request(request)
+        return httpx.Response(200, stream=response.stream)
+
+
 @asynccontextmanager
 async def travelling(path: Path, server: FakeServer, road: Road) -> AsyncIterator[Device]:
     """li's phone at the end of `road`."""
@@ -186,6 +198,17 @@ async def test_broken_off_it_goes_on(tmp_path: Path, server: FakeServer) -> None
         assert len(await device.find(Component)) == MANY
     first, second = road.starts
     assert first == 0 < second
+
+
+async def test_it_goes_on_where_ranges_get_lost(tmp_path: Path, server: FakeServer) -> None:
+    """Where a proxy drops the header Range, a download that broke off goes on all the same, with the rest."""
+    road = RoadWithoutRanges(server)
+    road.accidents = [break_off]
+    async with travelling(tmp_path / "li.db", server, road) as device:
+        report = await device.sync()
+        assert len(await device.find(Component)) == report.pulled == MANY
+        assert await is_equal(device)
+    assert len(road.starts) == 2
 
 
 async def test_a_new_process_goes_on(tmp_path: Path, server: FakeServer) -> None:

@@ -8,10 +8,11 @@ import pytest
 from field_schemas.access import Role
 from sync.authority import Actor
 from sync.errors import SyncError
-from sync.memory import MemorySnapshots
+from sync.memory import MemorySnapshots, MemoryTransaction
 from sync.messages import PullRequest, PullResponse, Snapshot, SnapshotRequest, WireRecord
 from sync.pull import PAGE_BYTES, pull
 from sync.snapshot import BlockDamaged, decode_block, encode_block
+from sync.storage import FeedPosition
 from tests.unit.builders import REGISTRY, Office, actor, component, inspector, new_id, supervisor
 
 SCOPE = "grid:440304001"
@@ -44,7 +45,7 @@ async def snapshot_of(
     """The reader's snapshot of the street, with what it holds."""
     kept = snapshots or MemorySnapshots(REGISTRY, block_records=3)
     async with office.store.reading() as tx:
-        answer = await kept.ask(tx, reader, SnapshotRequest(SCOPE), office.now)
+        answer = await kept.ask(tx, reader, SnapshotRequest(SCOPE), office.now, FROM)
         assert answer.snapshot is not None
         content = await kept.content(tx, reader, answer.snapshot.id, office.now)
     return answer.snapshot, list(records_in(answer.snapshot, content))
@@ -97,6 +98,20 @@ async def test_what_people_wait_for_stands_apart(office: Office) -> None:
     assert {one.id for one in records} == set(made)
 
 
+async def test_ids_of_what_may_not_be_read_are_not_told(office: Office) -> None:
+    """Of a refusal that lies in another street too, those who may not read refusals do not learn the id."""
+    made = await fill(office)
+    verdict = await office.write(inspector("li"), "component", made[0], {"responsible": "水务"}, base=1)
+    assert verdict.attention is not None
+    refusal = office.store.state.records[verdict.attention]
+    both = msgspec.structs.replace(refusal, scopes=(SCOPE, "grid:440304002"))
+    records = {**office.store.state.records, refusal.id: both}
+    office.store.state = msgspec.structs.replace(office.store.state, records=records)
+    theirs, _ = await snapshot_of(office, supervisor(scope=SCOPE))
+    ours, _ = await snapshot_of(office, inspector("wang"))
+    assert (theirs.apart, ours.apart) == ([refusal.id], [])
+
+
 async def test_deleted_records_are_left_out(office: Office) -> None:
     """What is deleted when the snapshot is made is not in it."""
     made = await fill(office)
@@ -123,7 +138,16 @@ async def test_no_snapshot_of_other_scopes(office: Office, scope: str) -> None:
     kept = MemorySnapshots(REGISTRY, block_records=3)
     async with office.store.reading() as tx:
         with pytest.raises(SyncError) as refused:
-            await kept.ask(tx, inspector("li"), SnapshotRequest(scope), office.now)
+            await kept.ask(tx, inspector("li"), SnapshotRequest(scope), office.now, FROM)
+        assert refused.value.code == "scope_denied"
+
+
+async def test_no_snapshot_of_a_small_area(office: Office) -> None:
+    """An area that is too small to be offered cannot be asked for either."""
+    await fill(office, FROM - 1)
+    async with office.store.reading() as tx:
+        with pytest.raises(SyncError) as refused:
+            await MemorySnapshots(REGISTRY, 3).ask(tx, inspector("li"), SnapshotRequest(SCOPE), office.now, FROM)
         assert refused.value.code == "scope_denied"
 
 
@@ -198,3 +222,26 @@ def test_a_damaged_block(length: int) -> None:
     block = encode_block([WireRecord(new_id(), "sample", 5)])
     with pytest.raises(BlockDamaged):
         decode_block(block[:length] + b"\x00" * 10)
+
+
+async def test_the_size_of_an_area_is_asked_last(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether unread areas are large is asked with the page that sends all else, and with none before it."""
+    sizes: list[str] = []
+    told = MemoryTransaction.feed_holds
+
+    async def noted(tx: MemoryTransaction, key: str, after: FeedPosition, count: int) -> bool:
+        sizes.append(key)
+        return await told(tx, key, after, count)
+
+    monkeypatch.setattr(MemoryTransaction, "feed_holds", noted)
+    await fill(office)
+    reader = inspector("li")
+    for _ in range(2):
+        await office.write(reader, "finding", new_id(), {"text": "自己的"})
+    asked, seen = PullRequest(snapshots=True, limit=1), list[tuple[list[str], int]]()
+    for _ in range(3):
+        async with office.store.reading() as tx:
+            page = await pull(tx, REGISTRY, reader, asked, office.now, FROM)
+        seen.append((page.offers, len(sizes)))
+        asked = PullRequest(page.cursor, snapshots=True, limit=1)
+    assert seen == [([], 0), ([], 0), ([SCOPE], 1)]

@@ -243,8 +243,8 @@ class Exchange:
                 raise _Restarted from error
 
     async def _completed(self, page: PullResponse) -> PullResponse:
-        """The page with those records whole whose deltas do not fit what is here."""
-        lacking = await self._store.run(exchanging.lacking, page.records)
+        """The page with those records whole that are of no use as they are, and with own work it leaves out."""
+        lacking = await self._store.run(exchanging.lacking, page)
         if not lacking:
             return page
         records = [wire for wire in page.records if wire.id not in set(lacking)]

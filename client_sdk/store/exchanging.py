@@ -1,7 +1,7 @@
 """What comes back from the server: verdicts, pages of records, new contents."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -83,10 +83,23 @@ def take_newer(tables: Tables, record: WireRecord) -> None:
         store_records(tables, [record])
 
 
-def lacking(tables: Tables, records: Iterable[WireRecord]) -> list[uuid.UUID]:
-    """Those of the records that come as deltas of what is not here; they are to be fetched whole."""
-    deltas = (wire for wire in records if wire.since and wire.type in tables.registry)
-    return [wire.id for wire in deltas if _base(tables, wire) is None]
+def lacking(tables: Tables, page: PullResponse) -> list[uuid.UUID]:
+    """The records that are to be fetched whole before the page is taken.
+
+    They come as deltas of what is not here; or the last page leaves out what this device was told is applied: the
+    server holds it back while others write, or it lies out of the user's sight.
+    """
+    deltas = (wire for wire in page.records if wire.since and wire.type in tables.registry)
+    without_base = [wire.id for wire in deltas if _base(tables, wire) is None]
+    return without_base if page.more else list(dict.fromkeys([*without_base, *_left_out(tables, page)]))
+
+
+def _left_out(tables: Tables, page: PullResponse) -> Iterator[uuid.UUID]:
+    brought = {wire.id.bytes: wire.version for wire in page.records}
+    forgotten = {record.bytes for record in page.forget}
+    for record, version in tables.outbox.settled_live().items():
+        if brought.get(record, -1) < version and record not in forgotten:
+            yield uuid.UUID(bytes=record)
 
 
 def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: int) -> Pulled:
@@ -166,7 +179,8 @@ def _whole(tables: Tables, wire: WireRecord) -> bytes:
 
 
 def _finish(tables: Tables, current: int) -> None:
-    """All the server has is here: what it did not send of the old contents goes, and so do settled own changes."""
+    """All the server has is here, what `lacking` named included: what it did not send of the old contents goes, and
+    so do settled own changes."""
     for record in tables.outbox.retire_settled():
         refresh(tables, record)
     old = tables.records.of_earlier_rounds(current)

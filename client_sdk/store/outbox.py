@@ -140,6 +140,11 @@ class Outbox:
             (record, version),
         )
 
+    def settled_live(self) -> dict[bytes, int]:
+        """The records seen with changes on top that have a verdict, each with the latest version these made."""
+        select = "SELECT record, max(version) FROM outbox WHERE live = 1 AND outcome IS NOT NULL GROUP BY record"
+        return dict(self._db.execute(select).fetchall())
+
     def retire_settled(self) -> set[bytes]:
         """Take out of the records as seen all changes that have a verdict; which records these are."""
         rows = self._db.execute(

@@ -41,11 +41,13 @@ _MOST_ROUNDS = 10
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """The size of a run: phones, what their users do in all, and server processes."""
+    """The size of a run: phones, what their users do in all, and server processes; `often` names what befalls it
+    (`fate.Event`) as often as all the rest together."""
 
     devices: int = 5
     steps: int = 160
     servers: int = 2
+    often: str | None = None
 
 
 class Failure(NamedTuple):

@@ -303,9 +303,12 @@ def _problem_of(response: httpx.Response) -> Problem:
     return Problem("")
 
 
+_LATER = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
+
+
 def _error(problem: Problem, response: httpx.Response) -> DeviceError:
     code, detail = problem.code, problem.detail or problem.title
-    if not code or response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+    if not code or response.status_code in _LATER or response.is_server_error:
         return Offline(f"{response.status_code} {code} {detail}", _retry_after(response), code)
     if code == "proof_stale":
         return _StaleProof(code, detail)

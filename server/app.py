@@ -68,6 +68,8 @@ _DAY_MS = 86_400_000
 _OBJECTS_BEFORE_COLLECTING = 20_000
 """A batch of changes makes thousands of objects, and leaves none behind that only the collector could find."""
 _READING_CONNECTIONS = 8
+_LARGE_BODIES = 128 * 1024 * 1024
+"""Bytes of large bodies held at once."""
 
 
 def wall_clock_ms() -> int:
@@ -152,7 +154,8 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
         lifespan=[running],
     )
     admission = Admission(Bounds(waiting=settings.max_waiting), time.monotonic)
-    app.asgi_handler = Turnstile(RequestLog(app.asgi_handler), admission, clock, time.monotonic)
+    body_bytes = max(_LARGE_BODIES, 2 * settings.max_body_bytes)
+    app.asgi_handler = Turnstile(RequestLog(app.asgi_handler), admission, body_bytes, clock, time.monotonic)
     return app
 
 

@@ -23,7 +23,7 @@ class Wire(enum.StrEnum):
     MSGPACK = "application/msgpack"
 
 
-BODY_CODES = ("body_malformed", "body_too_large", "media_type_unsupported")
+BODY_CODES = ("body_malformed", "body_stalled", "body_too_large", "media_type_unsupported")
 """What reading a body can end in."""
 _TYPES = {wire.value: wire for wire in Wire} | {"application/x-msgpack": Wire.MSGPACK}
 _json = msgspec.json.Encoder().encode

@@ -53,6 +53,7 @@ STATUS: dict[str, int] = {
     "user_unknown": 404,
     "device_unknown": 404,
     "method_not_allowed": 405,
+    "body_stalled": 408,
     "change_unknown": 409,
     "cursor_expired": 409,
     "device_taken": 409,
@@ -161,6 +162,8 @@ def _headers(status: int, error: SyncError | MediaError) -> dict[str, str]:
         return {"Accept-Encoding": ", ".join(Coding)}
     if error.code in _RETRY_AFTER_S:
         return {"Retry-After": _RETRY_AFTER_S[error.code]}
+    if status == 408:
+        return {"Connection": "close"}
     if status == 412:
         return {"Tus-Version": tus.VERSION}
     if isinstance(error, AtOffset):

@@ -1,37 +1,37 @@
 """Turns requests away before they cost anything: before routing, tokens, proofs and bodies are looked at."""
 
 from contextlib import ExitStack
-from typing import Any, TypeAlias
 
 import msgspec
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from server.admission import Admission, Kind, Monotonic, Turn, TurnedAway
+from server.admission import Admission, Kind, Monotonic, TurnedAway
+from server.http.bodies import Incoming, Received, Room
 from server.http.problems import PROBLEM_JSON, preferred_language, problem_of
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 
 _HEALTH = "/health/"
 _WORK = ("/v1/push", "/v1/sessions", "/v1/receipts", "/v1/me")
-_SMALL_BODY = 65_536
-"""The server reads so much of a body ahead by itself."""
+_UPLOADS = "/v1/uploads"
+"""What comes there is written to disk as it comes."""
 _LOG_EVERY_S = 5.0
-
-_Received: TypeAlias = Any
-"""A message of the server's; Litestar's own type for it leaves out what HTTP cannot bring."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
 class Turnstile:
-    """Wraps the whole application. Health is always answered."""
+    """Wraps the whole application, which may hold `body_bytes` of large bodies. Health is always answered."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, now_ms: Milliseconds, monotonic: Monotonic) -> None:
+    def __init__(
+        self, app: ASGIApp, admission: Admission, body_bytes: int, now_ms: Milliseconds, monotonic: Monotonic
+    ) -> None:
         self._app = app
         self._admission = admission
+        self._room = Room(body_bytes)
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._turned_away = 0
@@ -47,46 +47,61 @@ class Turnstile:
         try:
             self._admission.arrive(device, kind)
         except TurnedAway as refusal:
-            await self._refuse(refusal, headers, send)
+            await self._turn_away(refusal, headers, send)
             return
+        body = Incoming(receive, None if scope["path"].startswith(_UPLOADS) else self._room)
         with ExitStack() as visit:
             visit.callback(self._admission.depart, device)
-            await self._serve(scope, receive, send, kind, visit)
+            try:
+                await body.begin()
+            except SyncError as error:
+                await self._refuse(error, headers, send, (b"connection", b"close"))
+                return
+            await self._serve(scope, body, send, kind, visit)
 
-    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, kind: Kind, visit: ExitStack) -> None:
+    async def _serve(self, scope: HTTPScope, body: Incoming, send: Send, kind: Kind, visit: ExitStack) -> None:
         """Serve in turn. Who waits for its client, to hear more or to be heard, holds no place meanwhile.
 
         The device's `visit` ends with its answer: what the server does after it is not the device's.
         """
-        body = await _small_body(receive)
         turn = await self._admission.turn(kind)
+
+        async def receive_on() -> Received:
+            return await body.receive(turn)
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 turn.end()
+                body.forget()
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 visit.close()
 
         try:
-            await self._app(scope, _after(body, receive, turn), send_on)
+            await self._app(scope, receive_on, send_on)
         finally:
             turn.end()
+            body.forget()
 
-    async def _refuse(self, refusal: TurnedAway, headers: dict[bytes, bytes], send: Send) -> None:
-        code = "too_many_requests" if refusal.crowded else "overloaded"
+    async def _turn_away(self, refusal: TurnedAway, headers: dict[bytes, bytes], send: Send) -> None:
+        error = SyncError("too_many_requests" if refusal.crowded else "overloaded", str(refusal))
+        await self._refuse(error, headers, send, (b"retry-after", b"%d" % refusal.retry_after_s))
+        self._note(refusal)
+
+    async def _refuse(
+        self, error: SyncError, headers: dict[bytes, bytes], send: Send, header: tuple[bytes, bytes]
+    ) -> None:
         language = preferred_language(headers.get(b"accept-language", b"").decode("latin-1"))
-        problem = problem_of(SyncError(code, str(refusal)), language, self._now_ms())
+        problem = problem_of(error, language, self._now_ms())
         body = _encode(problem)
         sent = [
             (b"content-type", PROBLEM_JSON.encode()),
             (b"content-length", b"%d" % len(body)),
-            (b"retry-after", b"%d" % refusal.retry_after_s),
+            header,
             (b"cache-control", b"no-store"),
         ]
         await send({"type": "http.response.start", "status": problem.status, "headers": sent})
         await send({"type": "http.response.body", "body": body, "more_body": False})
-        self._note(refusal)
 
     def _note(self, refusal: TurnedAway) -> None:
         """A line in the log now and then: one for each would cost more than the refusals."""
@@ -100,32 +115,3 @@ class Turnstile:
 def _device_of(headers: dict[bytes, bytes]) -> str:
     """What tells a device from others before anything is verified: the first part of its proof holds its key."""
     return headers.get(b"dpop", b"").partition(b".")[0].decode("latin-1")
-
-
-async def _small_body(receive: Receive) -> list[_Received]:
-    """The body's messages, all of them unless it is large."""
-    messages: list[_Received] = []
-    size = 0
-    while size <= _SMALL_BODY:
-        message = await receive()
-        messages.append(message)
-        if message["type"] != "http.request" or not message.get("more_body"):
-            break
-        size += len(message["body"])
-    return messages
-
-
-def _after(messages: list[_Received], receive: Receive, turn: Turn) -> Receive:
-    """What was received, then what is still to come."""
-    held = iter(messages)
-
-    async def receive_on() -> _Received:
-        for message in held:
-            return message
-        turn.pause()
-        try:
-            return await receive()
-        finally:
-            turn.resume()
-
-    return receive_on

@@ -41,6 +41,11 @@ def test_wrong_credentials(server: HttpServer, user: str | None) -> None:
     assert problem(phone.sign_in("not the password")) == (401, "credentials_wrong")
 
 
+def test_a_sign_in_is_small(server: HttpServer) -> None:
+    """What anybody may send is bounded before it is read."""
+    assert problem(Phone(server, "nobody").sign_in("x" * 20_000)) == (413, "body_too_large")
+
+
 def test_lockout(server: HttpServer) -> None:
     """Five wrong passwords lock the account for a quarter of an hour, even for the right one."""
     phone = Phone(server, server.new_user())

@@ -6,10 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from server.admission import Admission, Bounds
+from server.admission import Admission, Bounds, Kind
+from server.http import bodies
 from server.http.turnstile import Turnstile
+from sync.errors import SyncError
 
 NOW = 1_790_000_000_000
+ROOM = 200_000
+PIECE = {"type": "http.request", "body": b"x" * 70_000, "more_body": True}
 WHOLE = {"type": "http.request", "body": b"all of it", "more_body": False}
 
 
@@ -44,15 +48,20 @@ class Hall:
 
     def __init__(self, **bounds: int) -> None:
         self.reached: list[str] = []
+        self.errors: list[str] = []
         self.finish = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         admission = Admission(Bounds(**bounds), lambda: 1_000.0)
-        self.turnstile = Turnstile(self._work, admission, lambda: NOW, lambda: 1_000.0)
+        self.turnstile = Turnstile(self._work, admission, ROOM, lambda: NOW, lambda: 1_000.0)
 
     async def _work(self, scope: Any, receive: Any, send: Any) -> None:
         self.reached.append(scope["path"])
-        while (await receive())["more_body"]:
-            pass
+        try:
+            while (await receive())["more_body"]:
+                pass
+        except SyncError as error:
+            self.errors.append(error.code)
+            return
         await self.finish.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": scope["path"] == "/v1/live"})
@@ -137,3 +146,52 @@ async def test_a_slow_upload_holds_no_place() -> None:
     await settle()
     assert before == ["/v1/receipts", "/v1/pull"]
     assert (hall.reached, slow.status, large.status) == ([*before, "/v1/push"], 200, 200)
+
+
+async def test_large_bodies_have_bounded_room() -> None:
+    """What would take more than the room for large bodies is given up, and so makes room for the others."""
+    hall = Hall()
+    await hall.enter(Client(device="a"), *[PIECE] * 2)
+    await hall.enter(Client(device="b"), *[PIECE] * 4)
+    await hall.enter(Client(device="c"), *[PIECE] * 2)
+    assert (hall.reached, hall.errors) == (["/v1/push"] * 3, ["overloaded"])
+
+
+async def test_an_answer_makes_room_for_bodies() -> None:
+    """A body takes no room any more when its answer begins."""
+    hall = Hall()
+    hall.finish.set()
+    for number in range(5):
+        await hall.enter(Client(device=str(number)), *[PIECE] * 3, WHOLE)
+    assert hall.errors == []
+
+
+async def test_uploads_take_no_room() -> None:
+    """What is written to disk as it comes is not counted."""
+    hall = Hall()
+    await hall.enter(Client("/v1/uploads/key"), *[PIECE] * 9)
+    assert hall.errors == []
+
+
+async def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing comes of a body for too long the request ends, at its beginning as in its midst."""
+    monkeypatch.setattr(bodies, "SILENCE_S", 0.0)
+    hall = Hall()
+    early = await hall.enter(Client(device="a"))
+    await hall.enter(Client(device="b"), PIECE)
+    assert (early.status, hall.errors) == (408, ["body_stalled"])
+
+
+async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has sent all may stay silent for as long as it listens."""
+    monkeypatch.setattr(bodies, "SILENCE_S", 0.0)
+    client = Client()
+    client.body.put_nowait(WHOLE)
+    incoming = bodies.Incoming(client.receive, None)
+    await incoming.begin()
+    turn = await Admission(Bounds(), lambda: 0.0).turn(Kind.WORK)
+    await incoming.receive(turn)
+    listening = asyncio.create_task(incoming.receive(turn))
+    await settle()
+    client.body.put_nowait({"type": "http.disconnect"})
+    assert (await listening)["type"] == "http.disconnect"

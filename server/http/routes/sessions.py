@@ -52,6 +52,8 @@ _REFRESH = Operation(
 _SIGN_OUT = Operation(
     tag=TAG, summary=Label("退出登录", "Sign out"), status=204, codes=REVOKED_TOO_CODES, proof=True, token=True
 )
+_LARGEST = 16_384
+"""Bytes of a body that anybody may send."""
 _ME = Operation(
     tag=TAG,
     summary=Label("当前用户、设备与授权", "Who is signed in, and what they may do"),
@@ -87,14 +89,14 @@ def session_routes(
             server_key=server_key,
         )
 
-    @post("/v1/sessions", opt=described(_SIGN_IN))
+    @post("/v1/sessions", opt=described(_SIGN_IN), request_max_body_size=_LARGEST)
     async def sign_in(request: AnyRequest) -> Response[bytes]:
         key = gate.proof_key(request)
         body = await sign_in_body.read(request)
         pair = await sessions.sign_in(body.user, body.password, _enrolment(body.device, key))
         return answer(request, await response_of(pair), 201)
 
-    @post("/v1/sessions/refresh", status_code=200, opt=described(_REFRESH))
+    @post("/v1/sessions/refresh", status_code=200, opt=described(_REFRESH), request_max_body_size=_LARGEST)
     async def refresh(request: AnyRequest) -> Response[bytes]:
         key = gate.proof_key(request)
         body = await refresh_body.read(request)

@@ -36,8 +36,8 @@ class Kind(enum.Enum):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Requests worked on at `at_once`, `waiting` in line, and of one device in both; `wait_s`: the longest wait that
-    is not turned away."""
+    """Requests worked on at `at_once`, `waiting` in line, and of one device and kind in both; `wait_s`: the
+    longest wait that is not turned away."""
 
     at_once: int = 64
     waiting: int = 1_000
@@ -90,13 +90,13 @@ class Admission:
         self._working = 0
         self._in_a_row = 0
         self._lines: dict[Kind, deque[asyncio.Future[None]]] = {kind: deque() for kind in Kind}
-        self._of_device: Counter[str] = Counter()
+        self._of_device: Counter[tuple[str, Kind]] = Counter()
         self._appointments: dict[str, float] = {}
         self._last_given = {True: 0.0, False: 0.0}
 
     def arrive(self, device: str, kind: Kind) -> None:
         """Count a request of `device` ("" where that is not known) in, until it departs. Raises TurnedAway."""
-        if device and self._of_device[device] >= self._bounds.of_device:
+        if device and self._of_device[device, kind] >= self._bounds.of_device:
             raise TurnedAway(_CROWDED_S, crowded=True)
         now = self._monotonic()
         appointment = self._appointments.get(device)
@@ -105,13 +105,13 @@ class Admission:
         if not self._room(kind, 1 if appointment is None else 2):
             raise TurnedAway(self._appoint(device, now, again=appointment is not None))
         self._appointments.pop(device, None)
-        self._of_device[device] += 1
+        self._of_device[device, kind] += 1
 
-    def depart(self, device: str) -> None:
+    def depart(self, device: str, kind: Kind) -> None:
         """The request is over."""
-        self._of_device[device] -= 1
-        if not self._of_device[device]:
-            del self._of_device[device]
+        self._of_device[device, kind] -= 1
+        if not self._of_device[device, kind]:
+            del self._of_device[device, kind]
 
     async def turn(self, kind: Kind) -> Turn:
         """Wait in line for a turn."""

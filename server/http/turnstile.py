@@ -1,5 +1,6 @@
 """Turns requests away before they cost anything: before routing, tokens, proofs and bodies are looked at."""
 
+import asyncio
 from contextlib import ExitStack
 
 import msgspec
@@ -18,6 +19,8 @@ _WORK = ("/v1/push", "/v1/sessions", "/v1/receipts", "/v1/me")
 _UPLOADS = "/v1/uploads"
 """What comes there is written to disk as it comes."""
 _LOG_EVERY_S = 5.0
+SLOW_S = 10.0
+"""A reader that takes nothing for so long while its buffer is full is dropped."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -51,7 +54,7 @@ class Turnstile:
             return
         body = Incoming(receive, None if scope["path"].startswith(_UPLOADS) else self._room)
         with ExitStack() as visit:
-            visit.callback(self._admission.depart, device)
+            visit.callback(self._admission.depart, device, kind)
             try:
                 await body.begin()
             except SyncError as error:
@@ -65,6 +68,7 @@ class Turnstile:
         The device's `visit` ends with its answer: what the server does after it is not the device's.
         """
         turn = await self._admission.turn(kind)
+        loop = asyncio.get_running_loop()
 
         async def receive_on() -> Received:
             return await body.receive(turn)
@@ -73,12 +77,19 @@ class Turnstile:
             if message["type"] == "http.response.start":
                 turn.end()
                 body.forget()
+            patience.reschedule(loop.time() + SLOW_S)
             await send(message)
+            patience.reschedule(None)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 visit.close()
 
         try:
-            await self._app(scope, receive_on, send_on)
+            async with asyncio.timeout(None) as patience:
+                await self._app(scope, receive_on, send_on)
+        except TimeoutError:
+            # The protocol's own end would wait for the reader again; an unfinished answer closes the connection.
+            if not patience.expired():
+                raise
         finally:
             turn.end()
             body.forget()

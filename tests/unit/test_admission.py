@@ -166,8 +166,16 @@ async def test_one_device_cannot_fill_the_line() -> None:
         hall.admission.arrive("greedy", WORK)
     assert caught.value.crowded
     await hall.come("modest")
-    hall.admission.depart("greedy")
+    hall.admission.depart("greedy", WORK)
     await hall.come("greedy")
+
+
+async def test_news_of_a_device_do_not_hold_up_its_work() -> None:
+    """However many streams of a device nobody reads any more, it may send its work."""
+    hall = Hall(of_device=1)
+    await hall.come("phone", NEWS)
+    await hall.come("phone", WORK)
+    assert hall.called == ["phone", "phone"]
 
 
 async def test_who_leaves_the_line_holds_nobody_up() -> None:

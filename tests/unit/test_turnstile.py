@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from server.admission import Admission, Bounds, Kind
-from server.http import bodies
+from server.http import bodies, turnstile
 from server.http.turnstile import Turnstile
 from sync.errors import SyncError
 
@@ -25,6 +25,8 @@ class Client:
         self.scope: Any = {"type": "http", "method": "POST", "path": path, "headers": headers}
         self.body: asyncio.Queue[Any] = asyncio.Queue()
         self.asked = 0
+        self.listens = asyncio.Event()
+        self.listens.set()
         self.answer: list[Any] = []
 
     async def receive(self) -> Any:
@@ -32,6 +34,8 @@ class Client:
         return await self.body.get()
 
     async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await self.listens.wait()
         self.answer.append(message)
 
     @property
@@ -108,7 +112,7 @@ async def test_work_after_an_answer_is_not_the_devices(path: str, status: int) -
     hall = Hall(of_device=1)
     hall.finish.set()
     await hall.enter(Client(path), WHOLE)
-    again = await hall.enter(Client("/v1/pull"), WHOLE)
+    again = await hall.enter(Client(path), WHOLE)
     assert again.status == status
 
 
@@ -195,3 +199,15 @@ async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> N
     await settle()
     client.body.put_nowait({"type": "http.disconnect"})
     assert (await listening)["type"] == "http.disconnect"
+
+
+async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device whose network broke in the midst of an answer is soon done with it, and may ask again."""
+    monkeypatch.setattr(turnstile, "SLOW_S", 0.0)
+    hall = Hall(of_device=1)
+    hall.finish.set()
+    gone = Client("/v1/live")
+    gone.listens.clear()
+    await hall.enter(gone, WHOLE)
+    again = await hall.enter(Client("/v1/live"), WHOLE)
+    assert again.status == 200

@@ -4,6 +4,7 @@ Why not within the committing transaction: docs/decisions/0013-live-pokes.md.
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import structlog
-from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.live import Announcement, Hub, Sleep
 
@@ -22,6 +23,10 @@ TOGETHER_S = 0.02
 """Commits within this time are announced together."""
 _RECONNECT_S = 1.0
 _MOST_WAITING = 1_000
+_BEAT_S = 15.0
+"""Silence after which the connection is tried."""
+_PATIENCE_S = 10.0
+"""A statement that takes longer was sent to nobody."""
 
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', payload) FROM unnest($1::text[]) payload"  # noqa: S608 - a constant
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8"
@@ -39,8 +44,8 @@ _decode = msgspec.json.Decoder(Announcement).decode
 class PostgresNews:
     """Passes on this process' commits to all processes, and theirs to the hub. One connection of its own."""
 
-    def __init__(self, url: str, hub: Hub, sleep: Sleep = asyncio.sleep) -> None:
-        self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, engine: AsyncEngine, hub: Hub, sleep: Sleep = asyncio.sleep) -> None:
+        self._engine = engine
         self._hub = hub
         self._sleep = sleep
         self._made: list[Announcement] = []
@@ -50,13 +55,15 @@ class PostgresNews:
     def announce(self, announcement: Announcement) -> None:
         """Tell all processes of a commit, soon."""
         self._made.append(announcement)
+        if len(self._made) > _MOST_WAITING:
+            self._made = [_everything(self._made)]
         self._wake.set()
 
     async def run(self) -> None:
         """Pass on news until cancelled; a database that is away is tried again for ever."""
         while True:
             try:
-                connection = await asyncpg.connect(self._dsn, server_settings=_SETTINGS)
+                connection = await self._connect()
                 try:
                     await self._pass_on(connection)
                 finally:
@@ -65,6 +72,12 @@ class PostgresNews:
                 _log.warning("live_connection_lost", error=repr(error))
                 await self._sleep(_RECONNECT_S)
 
+    async def _connect(self) -> Any:
+        # The URL is SQLAlchemy's: only its dialect knows what the options in it are to the driver.
+        _, options = self._engine.dialect.create_connect_args(self._engine.url)
+        options = {name: value for name, value in options.items() if not name.startswith("prepared_statement_")}
+        return await asyncpg.connect(**options, server_settings=_SETTINGS, command_timeout=_PATIENCE_S)
+
     async def _pass_on(self, connection: Any) -> None:
         connection.add_termination_listener(lambda _: self._wake.set())
         await connection.add_listener(CHANNEL, self._hear)
@@ -72,12 +85,21 @@ class PostgresNews:
         self._heard = [Announcement(0, None)]
         self._wake.set()
         while not connection.is_closed():
-            await self._wake.wait()
+            await self._anything(connection)
             self._wake.clear()
             await self._send(connection)
             await self._deliver(connection)
             await self._sleep(TOGETHER_S)
         raise ConnectionResetError("the connection for live pokes was closed")
+
+    async def _anything(self, connection: Any) -> None:
+        """Wait for something to pass on, trying the connection meanwhile: a dead one may look like silence."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BEAT_S):
+                    await self._wake.wait()
+                return
+            await connection.execute("SELECT 1")
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         # With nobody to tell there is no need to wait for the horizon.
@@ -101,10 +123,15 @@ class PostgresNews:
                 self._hub.poke(announcement.feeds, announcement.device)
         hidden = [announcement for announcement in heard if announcement.tx >= horizon]
         if len(hidden) > _MOST_WAITING:
-            hidden = [Announcement(max(one.tx for one in hidden), None)]
+            hidden = [_everything(hidden)]
         if hidden:
             self._heard = hidden + self._heard
             self._wake.set()
+
+
+def _everything(ones: Iterable[Announcement]) -> Announcement:
+    """One announcement in place of so many that nobody wants to keep them."""
+    return Announcement(max(one.tx for one in ones), None)
 
 
 def announced(made: Iterable[Announcement]) -> Iterator[tuple[str, Announcement]]:

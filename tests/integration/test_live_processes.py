@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from client_sdk.demo.stage import Stage
 from client_sdk.torture.servers import USER, Servers
 from client_sdk.torture.wire import LoadDevice, Unanswered, encoder
 from field_schemas.access import Grant, Role
+from server import live_postgres
 from server.live import Announcement, Hub, Word, reader_of
 from server.live_postgres import PostgresNews
 from server.storage.database import open_database
@@ -109,10 +111,10 @@ async def test_a_process_that_ends_says_when_to_come_back(tmp_path: Path) -> Non
 
 
 @asynccontextmanager
-async def news(url: str) -> AsyncIterator[tuple[Hub, PostgresNews]]:
+async def news(engine: AsyncEngine) -> AsyncIterator[tuple[Hub, PostgresNews]]:
     """News over PostgreSQL that run, for one listener's hub."""
     hub = Hub()
-    made = PostgresNews(url, hub)
+    made = PostgresNews(engine, hub)
     running = asyncio.create_task(made.run())
     try:
         yield hub, made
@@ -125,7 +127,7 @@ async def test_a_poke_waits_until_it_can_be_pulled(postgres_url: str) -> None:
     """A commit that an older open transaction still hides from pulls is told of when that one has ended."""
     database = open_database(postgres_url, 3)
     reader = reader_of("li", uuid.uuid4(), uuid.uuid4(), [Grant(STREET, Role.INSPECTOR)], 0)
-    async with news(postgres_url) as (hub, told):
+    async with news(database.engine) as (hub, told):
         listener = hub.join(reader)
         async with database.engine.begin() as older:
             await older.execute(text("SELECT pg_current_xact_id()"))
@@ -137,4 +139,54 @@ async def test_a_poke_waits_until_it_can_be_pulled(postgres_url: str) -> None:
         async with asyncio.timeout(FOUND_WITHIN_S):
             assert await listener.next(NEVER) is Word.POKE
     assert before[-1] is Word.BEAT
+    await database.close()
+
+
+@pytest.mark.parametrize("option", ["ssl=disable", "prepared_statement_cache_size=0"])
+async def test_options_of_the_url_are_the_engines(postgres_url: str, option: str) -> None:
+    """Whatever options the database's URL has that the pool understands, commits are told of."""
+    name, _, value = option.partition("=")
+    url = make_url(postgres_url).update_query_dict({name: value}).render_as_string(hide_password=False)
+    database = open_database(url, 1)
+    reader = reader_of("li", uuid.uuid4(), uuid.uuid4(), [Grant(STREET, Role.INSPECTOR)], 0)
+    async with news(database.engine) as (hub, told):
+        listener = hub.join(reader)
+        await listener.next(NEVER)
+        told.announce(Announcement(0, frozenset({STREET})))
+        async with asyncio.timeout(FOUND_WITHIN_S):
+            assert await listener.next(NEVER) is Word.POKE
+    await database.close()
+
+
+async def test_a_connection_that_is_dead_without_saying_so_is_replaced(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the way to the database swallows everything, the connection is made anew."""
+    monkeypatch.setattr(live_postgres, "_BEAT_S", 0.05)
+    monkeypatch.setattr(live_postgres, "_PATIENCE_S", 0.2)
+    url = make_url(postgres_url)
+    real = Path(str(url.query["host"])) / f".s.PGSQL.{url.port or 5432}"
+    again = asyncio.Event()
+    made: list[None] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if b"SELECT 1" not in data:
+                writer.write(data)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append(None)
+        if len(made) > 1:
+            again.set()
+        behind, before = await asyncio.open_unix_connection(str(real))
+        with suppress(OSError):
+            await asyncio.gather(pass_on(reader, before), pass_on(behind, writer))
+        before.close()
+        writer.close()
+
+    proxy = await asyncio.start_unix_server(accept, tmp_path / real.name)
+    database = open_database(url.update_query_dict({"host": str(tmp_path)}).render_as_string(hide_password=False), 1)
+    async with news(database.engine), asyncio.timeout(FOUND_WITHIN_S):
+        await again.wait()
+    proxy.close()
     await database.close()

@@ -16,12 +16,20 @@ import msgspec
 
 Monotonic = Callable[[], float]
 """Seconds that only grow."""
+Chance = Callable[[], float]
+"""A number by chance, 0 <= n < 1."""
 
 _MOST_APPOINTMENTS = 100_000
 _LATEST_S = 600
+_SPREAD_S = 300
+"""Who would be asked for later than that gets some time of so many seconds before it."""
 _CROWDED_S = 1
 _FIRST_RATE = 200.0
 """Requests a second that are believed in before any were measured."""
+_LONGEST_INTERVAL = 16
+"""No interval counts more than so many average ones: a stall of the whole process says nothing of its pace."""
+_WORK_SHARE = 4
+"""One place in so many of the line is kept for unsent work."""
 _MEMORY = 128
 """Over how many requests, about, the rate is averaged."""
 _WORK_IN_A_ROW = 3
@@ -83,8 +91,9 @@ class Turn:
 class Admission:
     """The lines of one server process."""
 
-    def __init__(self, bounds: Bounds, monotonic: Monotonic) -> None:
+    def __init__(self, bounds: Bounds, monotonic: Monotonic, chance: Chance) -> None:
         self._bounds = bounds
+        self._chance = chance
         self._monotonic = monotonic
         self._pace = Pace()
         self._working = 0
@@ -158,12 +167,17 @@ class Admission:
         """Whether a request may wait; those with `share` 2 may wait twice as long."""
         ahead = len(self._lines[Kind.WORK]) if kind is Kind.WORK else self._waiting()
         in_time = ahead <= share * self._bounds.wait_s * self._pace.rate
-        return in_time and self._waiting() < share * self._bounds.waiting
+        kept = self._bounds.waiting // _WORK_SHARE if kind is Kind.NEWS else 0
+        return in_time and self._waiting() < share * (self._bounds.waiting - kept)
 
     def _appoint(self, device: str, now: float, *, again: bool) -> int:
         """Give the next free time, in whole seconds from now; those who kept one before have times of their own."""
-        earliest = max(self._last_given[again], now + self._bounds.wait_s)
-        given = self._last_given[again] = min(earliest + 1 / self._pace.rate, now + _LATEST_S)
+        latest = now + _LATEST_S
+        given = max(self._last_given[again], now + self._bounds.wait_s) + 1 / self._pace.rate
+        if given > latest:
+            given = latest - self._chance() * _SPREAD_S
+        elif device:
+            self._last_given[again] = given
         self._appointments.pop(device, None)
         if device:
             self._appointments[device] = given
@@ -187,5 +201,6 @@ class Pace:
     def served(self, now: float, *, busy: bool) -> None:
         """One more was served at `now`; `busy`: others wait."""
         if self._last is not None:
-            self._interval_s += (now - self._last - self._interval_s) / _MEMORY
+            interval_s = min(now - self._last, _LONGEST_INTERVAL * self._interval_s)
+            self._interval_s += (interval_s - self._interval_s) / _MEMORY
         self._last = now if busy else None

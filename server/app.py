@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -153,7 +154,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
         request_max_body_size=settings.max_body_bytes,
         lifespan=[running],
     )
-    admission = Admission(Bounds(waiting=settings.max_waiting), time.monotonic)
+    admission = Admission(Bounds(waiting=settings.max_waiting), time.monotonic, random.SystemRandom().random)
     body_bytes = max(_LARGE_BODIES, 2 * settings.max_body_bytes)
     app.asgi_handler = Turnstile(RequestLog(app.asgi_handler), admission, body_bytes, clock, time.monotonic)
     return app

@@ -15,7 +15,7 @@ from sync.clock import Milliseconds
 from sync.errors import SyncError
 
 _HEALTH = "/health/"
-_WORK = ("/v1/push", "/v1/sessions", "/v1/receipts", "/v1/me")
+_WORK = ("/v1/push", "/v1/sessions", "/v1/receipts")
 _UPLOADS = "/v1/uploads"
 """What comes there is written to disk as it comes."""
 _LOG_EVERY_S = 5.0

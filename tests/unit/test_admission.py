@@ -1,6 +1,7 @@
 """Admission: who is served now, who waits in which order, who is asked to come back when."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -14,7 +15,7 @@ class Hall:
 
     def __init__(self, **bounds: float) -> None:
         self.now = 1_000.0
-        self.admission = Admission(Bounds(**bounds), lambda: self.now)  # type: ignore[arg-type]
+        self.admission = Admission(Bounds(**bounds), lambda: self.now, random.Random(7).random)  # type: ignore[arg-type]
         self.called: list[str] = []
         self.turns: list[Turn] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -130,6 +131,34 @@ async def test_those_turned_away_come_back_one_after_the_other() -> None:
     assert max(waits.count(second) for second in set(waits)) <= 200
 
 
+async def test_after_a_stall_not_all_come_back_at_once() -> None:
+    """However slow the line was, those for whom there is no time left are spread over the last minutes."""
+    hall = await full_hall()
+    await hall.finish(after_s=30)
+    await hall.come("next", WORK)
+    waits = [hall.refused(f"device {number}") for number in range(200_000)]
+    assert max(waits) <= 600
+    assert max(waits.count(second) for second in set(waits[-10_000:])) < 2_000
+
+
+async def test_who_shows_no_key_pushes_nobody_back() -> None:
+    """Requests of nobody take no times from the devices that come after them."""
+    hall = await full_hall()
+    first = hall.refused("a")
+    for _ in range(10_000):
+        hall.refused("")
+    assert hall.refused("b") == first
+
+
+async def test_a_line_full_of_news_has_places_for_work() -> None:
+    """However many pulls wait, a push finds room."""
+    hall = Hall(at_once=1, waiting=4)
+    for number in range(4):
+        await hall.come(str(number), NEWS)
+    hall.refused("late", NEWS)
+    await hall.come("urgent", WORK)
+
+
 async def test_who_comes_back_in_time_finds_room_that_newcomers_do_not() -> None:
     """A device that kept its time is let in beside a full line; one that comes for the first time is not."""
     hall = await full_hall()
@@ -217,3 +246,14 @@ def test_the_pace_is_measured_while_others_wait() -> None:
     pace.served(now + 0.05, busy=False)
     pace.served(now + 1_000, busy=True)
     assert pace.rate == pytest.approx(20, rel=0.05)
+
+
+def test_a_stall_is_not_a_pace() -> None:
+    """A time in which the whole process stood still hardly changes the rate."""
+    pace = Pace()
+    now = 0.0
+    for _ in range(1_000):
+        now += 0.005
+        pace.served(now, busy=True)
+    pace.served(now + 30, busy=True)
+    assert pace.rate > 100

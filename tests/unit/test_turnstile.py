@@ -55,7 +55,7 @@ class Hall:
         self.errors: list[str] = []
         self.finish = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        admission = Admission(Bounds(**bounds), lambda: 1_000.0)
+        admission = Admission(Bounds(**bounds), lambda: 1_000.0, lambda: 0.5)
         self.turnstile = Turnstile(self._work, admission, ROOM, lambda: NOW, lambda: 1_000.0)
 
     async def _work(self, scope: Any, receive: Any, send: Any) -> None:
@@ -193,7 +193,7 @@ async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> N
     client.body.put_nowait(WHOLE)
     incoming = bodies.Incoming(client.receive, None)
     await incoming.begin()
-    turn = await Admission(Bounds(), lambda: 0.0).turn(Kind.WORK)
+    turn = await Admission(Bounds(), lambda: 0.0, lambda: 0.5).turn(Kind.WORK)
     await incoming.receive(turn)
     listening = asyncio.create_task(incoming.receive(turn))
     await settle()
@@ -211,3 +211,13 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
     await hall.enter(gone, WHOLE)
     again = await hall.enter(Client("/v1/live"), WHOLE)
     assert again.status == 200
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/media/sha256:ab", 503), ("/v1/uploads", 503), ("/v1/push", None)])
+async def test_media_are_no_unsent_work(path: str, status: int | None) -> None:
+    """Where the line is full for news it is full for media too; work that is not sent yet still finds room."""
+    hall = Hall(at_once=1, waiting=4)
+    for number in range(4):
+        await hall.enter(Client("/v1/pull", str(number)), WHOLE)
+    late = await hall.enter(Client(path, "late"), WHOLE)
+    assert late.status == status

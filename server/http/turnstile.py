@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from hashlib import blake2b
 
 import msgspec
 import structlog
@@ -125,4 +126,5 @@ class Turnstile:
 
 def _device_of(headers: dict[bytes, bytes]) -> str:
     """What tells a device from others before anything is verified: the first part of its proof holds its key."""
-    return headers.get(b"dpop", b"").partition(b".")[0].decode("latin-1")
+    key = headers.get(b"dpop", b"").partition(b".")[0]
+    return blake2b(key, digest_size=16).hexdigest() if key else ""

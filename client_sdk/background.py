@@ -7,6 +7,8 @@ from sync.ids import RandomBytes
 
 _FIRST_S = 1.0
 _LONGEST_S = 300.0
+LONGEST_ASKED_S = 900.0
+"""No server has reason to ask for more; a device that obeyed would be lost to the field."""
 
 
 def backoff_s(failures: int, random_bytes: RandomBytes, retry_after_s: float | None) -> float:
@@ -17,6 +19,7 @@ def backoff_s(failures: int, random_bytes: RandomBytes, retry_after_s: float | N
     """
     ceiling = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
     if retry_after_s is not None:
+        retry_after_s = min(retry_after_s, LONGEST_ASKED_S)
         ceiling = min(ceiling, max(_FIRST_S, retry_after_s))
     fraction: float = int.from_bytes(random_bytes(4), "big") / 2**32
     return (retry_after_s or 0.0) + fraction * ceiling

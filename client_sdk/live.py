@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from client_sdk.background import backoff_s
+from client_sdk.background import LONGEST_ASKED_S, backoff_s
 from client_sdk.connection import Connection
 from client_sdk.errors import DeviceError, Offline
 from sync.ids import RandomBytes
 
 QUIET = 10
 """While the line is up, and nothing waits to be sent, the device polls at every so many intervals only."""
+_FOLD_S = 1.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -30,6 +31,7 @@ class Line:
         self._random_bytes = random_bytes
         self._poked = asyncio.Event()
         self._online = asyncio.Event()
+        self._hurried = False
         self.up = False
 
     def synced(self, *, well: bool) -> None:
@@ -55,12 +57,16 @@ class Line:
                 self.up = False
                 asked = error.retry_after_s if isinstance(error, Offline) else None
                 # Polling goes on meanwhile, so there is time: a server with too many lines is asked ever more rarely.
-                await self._sleep((asked or 0.0) + backoff_s(failures, self._random_bytes, None))
+                wait_s = min(asked or 0.0, LONGEST_ASKED_S) + backoff_s(failures, self._random_bytes, None)
+                await self._sleep(wait_s)
             finally:
                 self.up = False
 
     async def rest(self, interval_s: float) -> None:
         """Wait `interval_s`, or QUIET times that while the line is up and nothing is to be sent; a poke ends it."""
+        if self._hurried:
+            # One poke seldom comes alone: those that follow it are answered by one sync together.
+            await self._sleep(backoff_s(1, self._random_bytes, _FOLD_S))
         for _ in range(QUIET):
             poked = await self._poked_within(interval_s)
             if poked or not self.up or await self._pending():
@@ -73,6 +79,6 @@ class Line:
         finally:
             for one in waits:
                 one.cancel()
-        poked = self._poked.is_set()
+        poked = self._hurried = self._poked.is_set()
         self._poked.clear()
         return poked

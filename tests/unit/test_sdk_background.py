@@ -31,6 +31,11 @@ def test_backoff_obeys_the_server() -> None:
     assert backoff_s(1, largest, 40) == pytest.approx(41)
 
 
+def test_nobody_is_sent_away_for_hours() -> None:
+    """Whatever the server asks for, a device tries again after a quarter of an hour."""
+    assert backoff_s(1, bytes, 86_400_000) == 900
+
+
 def test_jitter_is_no_longer_than_what_the_server_asked() -> None:
     """However often the server was busy, a device waits at most twice what it asked for."""
     assert backoff_s(20, largest, 40) == pytest.approx(80)

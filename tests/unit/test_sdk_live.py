@@ -77,6 +77,16 @@ async def test_a_poke_before_the_rest_is_not_lost() -> None:
     assert it.slept == [HOUR]
 
 
+async def test_pokes_that_follow_a_poke_fold_into_one() -> None:
+    """The first poke after a rest counts at once; a second or two pass before the next one does."""
+    it = Bench(Server((1, None)))
+    it.line.up = True
+    for _ in range(2):
+        it.line._poked.set()
+        await it.line.rest(HOUR)
+    assert it.slept == [HOUR, 1, HOUR]
+
+
 @pytest.mark.parametrize(("up", "pending", "intervals"), [(False, 0, 1), (True, 0, QUIET), (True, 1, 1)])
 async def test_polling_is_rarer_while_the_line_is_up(up: bool, pending: int, intervals: int) -> None:
     """With a line a device polls at every QUIET intervals, unless something waits to be sent."""
@@ -124,8 +134,8 @@ async def test_a_device_syncs_when_poked(tmp_path: Path) -> None:
     """A poke makes the device pull at once, whatever its interval."""
     server = city()
 
-    async def for_ever(_seconds: float) -> None:
-        await asyncio.Event().wait()
+    async def for_ever(seconds: float) -> None:
+        await (asyncio.Event().wait() if seconds >= HOUR else asyncio.sleep(0))
 
     clocks = msgspec.structs.replace(server.time.clocks(), sleep=for_ever)
     async with opened(tmp_path / "li.db", server, clocks=clocks) as li:

@@ -81,9 +81,11 @@ class AttendingDevice(LocalDevice):
     async def resend(self, refusal: Refusal, **corrected: Any) -> None:
         """Make the refused change again, with `corrected` fields; that closes the refusal, in one transaction.
 
-        The refusal of a creation takes those of the record's later changes along: the whole record is made again.
-        Where somebody else has dealt with it by then, the server refuses the new change as `refusal_closed`. Raises
-        NotAllowed (`refusal_closed` when this device knows of that already) or Invalid.
+        Only the `corrected` fields count as set in sight of what stands now, the others in sight of what the refused
+        change had seen. The server fills in fields that a refusal does not show. The refusal of a creation takes
+        those of the record's later changes along: the whole record is made again. Where somebody else has dealt
+        with it by then, the server refuses the new change as `refusal_closed`. Raises NotAllowed (`refusal_closed`
+        when this device knows of that already) or Invalid.
         """
         first, *later = await self._together(refusal)
         writes = [await self._again(first, corrected)]
@@ -106,9 +108,9 @@ class AttendingDevice(LocalDevice):
     async def undo(self, item: HistoryItem) -> UndoResult:
         """Take a change back by a new one, as far as that is possible; an undo can be undone like any change.
 
-        Who undoes has seen what the change made; later work of others is merged with it or disputed. Where somebody
-        else took it back first, the server refuses the second undo. Raises NotAllowed (`already_undone` when this
-        device knows of that) or Invalid.
+        Later work stays: fields that were set again since are kept, or disputed where people decide on them. Where
+        somebody else took it back first, the server refuses the second undo. Raises NotAllowed (`already_undone` when
+        this device knows of that) or Invalid.
         """
         if item.undone is not None:
             raise NotAllowed("already_undone", f"by version {item.undone}")
@@ -118,7 +120,7 @@ class AttendingDevice(LocalDevice):
         row = await self._store.run(asking.record, item.record)
         if row is None or row.deleted:
             raise Invalid("record_unknown", f"there is no {spec.name} {item.record} on this device")
-        patch, kept = undone(spec, item, row.decoded())
+        patch, kept = undone(spec, item, row.decoded(), row.version)
         if patch:
             try:
                 encoded = spec.patch(patch)

@@ -12,7 +12,7 @@ from field_schemas.policies import Policy
 from field_schemas.record import Record, RecordType
 from field_schemas.registry import Registry
 from sync.messages import HistoryEntry, HistoryResponse, Outcome
-from sync.undo import undo_patch
+from sync.undo import SETTABLE, undo_patch
 
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -74,13 +74,20 @@ def items_of(registry: Registry, response: HistoryResponse) -> list[HistoryItem]
     return [_item(spec, response, entry) for entry in response.entries]
 
 
-def undone(spec: RecordType[Any], item: HistoryItem, standing: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The patch that takes `item` back in a record whose fields are `standing`, and the fields that stay."""
+def undone(
+    spec: RecordType[Any], item: HistoryItem, standing: Mapping[str, Any], version: int
+) -> tuple[dict[str, Any], list[str]]:
+    """The patch that takes `item` back in a record whose fields are `standing`, and the fields that stay.
+
+    A copy of an older `version` than the item made cannot tell which fields hold later work: the server does.
+    """
     known = {name: value for name, value in item.before.items() if name in spec.fields}
     patch, _ = undo_patch(spec, item.patch, known)
     for name in list(patch):
         if spec.fields[name].policy is Policy.WORKFLOW and not _can_go_back(spec, name, standing, patch[name]):
             del patch[name]
+    for name in _later(spec, item, standing, patch) if version >= item.version else ():
+        del patch[name]
     taken_back = {name: operand for name, operand in patch.items() if _does(operand)}
     return taken_back, sorted(item.patch.keys() - taken_back.keys())
 
@@ -134,6 +141,14 @@ def _can_go_back(spec: RecordType[Any], name: str, standing: Mapping[str, Any], 
     table = spec.fields[name].workflow
     now = standing.get(name, spec.defaults.get(name))
     return table is not None and state in table.steps_from(now)
+
+
+def _later(
+    spec: RecordType[Any], item: HistoryItem, standing: Mapping[str, Any], patch: Mapping[str, Any]
+) -> list[str]:
+    """The settable fields of an undo that hold something else by now than the item set."""
+    settable = [name for name in patch if spec.fields[name].policy in SETTABLE]
+    return [name for name in settable if standing.get(name, spec.defaults.get(name)) != item.patch.get(name)]
 
 
 def _does(operand: Any) -> bool:

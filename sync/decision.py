@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from field_schemas.access import grants_at
+from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
@@ -35,7 +36,7 @@ from sync.ids import derived_id, made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 from sync.storage import LoggedChange
-from sync.undo import check_undo, note_undo
+from sync.undo import check_undo, note_undo, overtaken
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -91,6 +92,10 @@ class Decision:
         self.scopes: tuple[str, ...] = ()
         # The conflict or refusal that is closed by what this change is a consequence of.
         self.closes: uuid.UUID | None = None
+        # The refused change that this one makes by another's authority: in its own place and its author's name.
+        self.refused: LoggedChange | None = None
+        # The refused change that this one, corrected, takes the place of.
+        self.settled: LoggedChange | None = None
 
     async def log(self) -> LoggedChange:
         """Decide, carry out what follows, and log."""
@@ -146,7 +151,9 @@ class Decision:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
         self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
         self.patch_version = spec.form
-        patch: dict[str, Any] = _unpack(self.patch_bytes)
+        if self.settled is not None and self.settled.type == spec.name:
+            self.settled = change_now(spec, self.settled)
+        patch: dict[str, Any] = self._completed(spec, _unpack(self.patch_bytes))
         if self.actor.revoked:
             raise Refused("device_quarantined", f"device {self.actor.device} is revoked")
         if self.time.ms < self.submission.received_ms - self.rules.offline_ms:
@@ -179,6 +186,19 @@ class Decision:
             # A step sees values before anything has checked them: whatever it trips over is wrong in the change.
             raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
 
+    def _completed(self, spec: RecordType[Any], patch: dict[str, Any]) -> dict[str, Any]:
+        """The patch with what the change that it corrects set of fields not everyone may read: the refusal does not
+        show them, so who corrects it elsewhere cannot send them. Raises FieldError."""
+        if self.settled is None or self.change.delete:
+            return patch
+        unseen = _object(self.settled.fields)
+        unseen = {name: unseen[name] for name in spec.limited_fields & unseen.keys() - patch.keys()}
+        if not unseen:
+            return patch
+        completed: dict[str, Any] = _unpack(spec.canonical_patch(_pack(unseen), as_json=False)) | patch
+        self.patch_bytes = _pack(completed)
+        return completed
+
     async def _possible_ms(self) -> int:
         """When the change was captured, no earlier than it can have been by what the server itself knows.
 
@@ -205,9 +225,10 @@ class Decision:
             raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
         if missing := spec.required - patch.keys():
             raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
-        self.scopes = spec.scopes(patch, self.actor.user)
+        owner = self.refused.user if self.refused else self.actor.user
+        self.scopes = spec.scopes(patch, owner)
         roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.as_of_ms)
-        draft = Draft(change.record, spec.name, spec.form, self.actor.user)
+        draft = Draft(change.record, spec.name, spec.form, owner)
         merged = create(spec, spec.initial_states | patch, await self._write(roles))
         self._take(draft, merged)
         return Outcome.APPLIED
@@ -215,10 +236,13 @@ class Decision:
     async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
         roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.as_of_ms)
         write = await self._write(roles)
-        merged = merge(spec, draft.fields, draft.marks, patch, write)
         if self.change.undoes is not None:
             check_undo(self.change.undoes, await self.work.history(draft.id), patch)
-            note_undo(self.change.undoes, merged.marks, write)
+            merged = await self._undo(self.change.undoes, spec, draft, patch, write)
+        elif self.settled is not None:
+            merged = _merge_corrected(spec, draft, self.settled, patch, write)
+        else:
+            merged = merge(spec, draft.fields, draft.marks, patch, write)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
@@ -234,24 +258,39 @@ class Decision:
             return Outcome.CONFLICT
         return Outcome.MERGED if merged.combined else Outcome.APPLIED
 
+    async def _undo(
+        self, undone: uuid.UUID, spec: RecordType[Any], draft: Draft, patch: dict[str, Any], write: Write
+    ) -> Merged:
+        """Merge an undo, which leaves later work as it stands; people decide where the field is for review."""
+        version = await self.work.version_made(undone, draft.id)
+        later = overtaken(spec, draft.marks, patch, version)
+        own = {name: operand for name, operand in patch.items() if name not in later}
+        merged = merge(spec, draft.fields, draft.marks, own, write)
+        differs = [name for name in later if draft.fields.get(name, spec.defaults.get(name)) != patch[name]]
+        merged.combined |= bool(differs)
+        merged.disputed += [name for name in differs if spec.fields[name].policy is Policy.REVIEW]
+        note_undo(undone, merged.marks, write)
+        return merged
+
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
         authority.permit_delete(spec, self.roles, draft.scopes, self.as_of_ms)
-        device = str(self.actor.device)
-        if any(mark.version > self.change.base and mark.device != device for mark in draft.marks.values()):
+        write = await self._write(frozenset())
+        if any(write.concurrent_with(mark) for mark in draft.marks.values()):
             raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
-        self.version = draft.version = await self.work.version()
+        draft.version = self.version
         draft.deleted = True
         self.work.put(draft)
         await self._close_all(draft)
         return Outcome.APPLIED
 
     async def _write(self, roles: frozenset[Any]) -> Write:
-        latest = stamp_at(self.submission.received_ms + 1)
+        refused = self.refused
+        latest = stamp_at((refused or self.submission).received_ms + 1)
         self.version = await self.work.version()
         stamp = min(self.change.stamp, latest)
         # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
-        writer = self.change.id if self.by_server else self.actor.device
-        return Write(stamp, str(writer), self.change.base, self.version, roles)
+        writer = refused.device if refused else self.change.id if self.by_server else self.actor.device
+        return Write(stamp, str(writer), self.change.base, self.version, roles, late=refused is not None)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks
@@ -261,16 +300,17 @@ class Decision:
 
     async def _settle(self, spec: RecordType[Any], draft: Draft, merged: Merged, patch: Mapping[str, Any]) -> None:
         """Carry out what closing a conflict or refusal asks for, as a change by whoever closed it."""
-        change = None
+        change = refused = None
         if spec.name in _FOR_PEOPLE and "assignee" in merged.before and merged.fields["assignee"] is not None:
             await self.concerned.check_assignee(spec, merged.fields["assignee"], merged.fields["concerns"])
         if spec.name == "conflict":
             check_resolution(draft.fields, merged.fields, patch)
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
-            change = await self._refused_change(draft)
+            refused = await self.work.change(uuid.UUID(draft.fields["change"]))
+            change = self._refused_change(draft, refused)
         if change is not None:
-            await self._carry_out(change, draft.id)
+            await self._carry_out(change, draft.id, refused)
 
     async def _close(self, refusal: uuid.UUID) -> None:
         """Close the refusal that this change settles. First of all, so that whatever comes of the change, what was
@@ -281,6 +321,7 @@ class Decision:
             raise Refused("record_unknown", f"there is no refusal {refusal} of this record")
         if draft.fields["state"] != "open":
             raise Refused("refusal_closed", f"the refusal is {draft.fields['state']}")
+        self.settled = await self.work.change(uuid.UUID(draft.fields["change"]))
         closing = self._derived("settled", "refusal", refusal)
         await self._carry_out(self._by_author(closing, draft.version, msgspec.Raw(_pack({"state": "resent"}))))
 
@@ -308,12 +349,15 @@ class Decision:
         fields = msgspec.Raw(_pack(patch))
         await self._consequence(SERVER, msgspec.structs.replace(change, base=item.version, fields=fields))
 
-    async def _carry_out(self, change: Change, closes: uuid.UUID | None = None) -> None:
-        """Make a consequence of this change, which `closes` a conflict or refusal, in its author's name.
+    async def _carry_out(
+        self, change: Change, closes: uuid.UUID | None = None, refused: LoggedChange | None = None
+    ) -> None:
+        """Make a consequence of this change, which `closes` a conflict or refusal, by its author's authority; it may
+        be what was `refused`.
 
         Raises Refused where that is.
         """
-        logged = await self._consequence(self.actor, change, closes)
+        logged = await self._consequence(self.actor, change, closes, refused)
         if logged.outcome is Outcome.REFUSED:
             raise Refused(logged.code or "value_invalid", logged.detail or "")
 
@@ -325,8 +369,7 @@ class Decision:
         change = self._by_author(target, draft.fields["seen_version"], msgspec.Raw(_pack(resolution)))
         return msgspec.structs.replace(change, type_version=draft.fields.get("type_version", 1))
 
-    async def _refused_change(self, refusal: Draft) -> Change:
-        refused = await self.work.change(uuid.UUID(refusal.fields["change"]))
+    def _refused_change(self, refusal: Draft, refused: LoggedChange) -> Change:
         if refused.type in _FOR_PEOPLE:
             raise Refused("role_denied", f"a {refused.type} is closed by itself, not by another")
         target = self._derived("resolution", refused.type, refused.record)
@@ -334,6 +377,7 @@ class Decision:
         undoes = refusal.fields.get("undoes")
         return msgspec.structs.replace(
             change,
+            stamp=refused.stamp,
             delete=refused.deletes,
             undoes=undoes and uuid.UUID(undoes),
             type_version=refused.type_version,
@@ -352,7 +396,8 @@ class Decision:
     async def _conflict(self, draft: Draft, disputed: list[str], patch: Mapping[str, Any]) -> uuid.UUID:
         spec = self.registry.get(draft.type)
         history = [change_now(spec, one) for one in await self.work.history(draft.id) if one.type == spec.name]
-        base = base_values(history, draft.fields, self.change.base, disputed)
+        seen = min(self.change.base, self.settled.base) if self.settled else self.change.base
+        base = base_values(history, draft.fields, seen, disputed)
         writers = writers_of(history, draft.marks, disputed)
         author = self.actor.user
         fields = conflict_fields(self.change, author, draft, base, writers, disputed, patch)
@@ -406,11 +451,30 @@ class Decision:
             type_version=self.registry.forms.get(record_type, 1),
         )
 
-    async def _consequence(self, actor: Actor, change: Change, closes: uuid.UUID | None = None) -> LoggedChange:
+    async def _consequence(
+        self, actor: Actor, change: Change, closes: uuid.UUID | None = None, refused: LoggedChange | None = None
+    ) -> LoggedChange:
         submission = Submission(actor, [], self.submission.received_ms)
         decision = Decision(self.work, self.rules, HeldRoles(actor), change, submission)
         decision.closes = closes
+        decision.refused = refused
         return await decision.log()
+
+
+def _merge_corrected(
+    spec: RecordType[Any], draft: Draft, refused: LoggedChange, patch: Mapping[str, Any], write: Write
+) -> Merged:
+    """Merge what takes the place of a refused change: only what the correction set anew has seen what stands now."""
+    set_then = _object(refused.fields)
+    kept = {name: operand for name, operand in patch.items() if name in set_then and set_then[name] == operand}
+    anew = {name: operand for name, operand in patch.items() if name not in kept}
+    then = msgspec.structs.replace(write, base=min(refused.base, write.base))
+    first = merge(spec, draft.fields, draft.marks, kept, then)
+    second = merge(spec, first.fields, first.marks, anew, write)
+    second.before = first.before | second.before
+    second.combined |= first.combined
+    second.disputed = first.disputed + second.disputed
+    return second
 
 
 def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:

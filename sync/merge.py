@@ -34,17 +34,23 @@ class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
 
 
 class Write(msgspec.Struct, frozen=True):
-    """The write being merged: its order, what its author had seen, by which roles, and the version it makes."""
+    """The write being merged: its order, what its author had seen, by which roles, and the version it makes.
+
+    `late`: it was refused once and comes now, perhaps after what its device wrote later.
+    """
 
     stamp: int
     device: str
     base: int
     version: int
     roles: frozenset[Role]
+    late: bool = False
 
     def concurrent_with(self, mark: Mark | None) -> bool:
         """Whether the author had not seen the write that left `mark`."""
-        return mark is not None and mark.version > self.base and mark.device != self.device
+        if mark is None or mark.version <= self.base:
+            return False
+        return mark.device != self.device or (self.late and mark.stamp > self.stamp)
 
     def beats(self, mark: Mark) -> bool:
         """Whether this write is the later one: by stamp, ties by device."""

@@ -9,12 +9,13 @@ import msgspec
 from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
 from sync.errors import Refused
-from sync.merge import Mark, Write
+from sync.merge import CREATION, Mark, Write
 from sync.storage import LoggedChange
 
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
-_SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
+SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
+"""Fields that hold the value written last."""
 
 
 def undo_key(change: uuid.UUID) -> str:
@@ -40,6 +41,15 @@ def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:
     marks[key] = write.mark()
 
 
+def overtaken(spec: RecordType[Any], marks: Mapping[str, Mark], patch: Iterable[str], version: int) -> list[str]:
+    """The fields of an undo's `patch` that hold later work than the undone change, which made `version`.
+
+    Only of settable fields: counters and sets are counted back whatever came later.
+    """
+    settable = [name for name in patch if spec.fields[name].policy in SETTABLE]
+    return [name for name in settable if (marks.get(name) or marks[CREATION]).version != version]
+
+
 def undo_patch(
     spec: RecordType[Any], fields: Mapping[str, Any], before: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -47,14 +57,14 @@ def undo_patch(
 
     `fields` is the change's own patch, `before` the old values of what it really changed. Values are set to what
     they were (a field that had none: its default), counters count back, elements added are removed and removed ones
-    added. What only ever grows (append, maximum, minimum, first writer) stays. Made with the undone change's version
-    as base, an undo that meets later work of others is merged, or disputed, like any other change.
+    added. What only ever grows (append, maximum, minimum, first writer) stays. Fields
+    that hold later work are none of the undo's (`overtaken`).
     """
     patch: dict[str, Any] = {}
     kept: list[str] = []
     for name, old in before.items():
         policy = spec.fields[name].policy
-        if policy in _SETTABLE:
+        if policy in SETTABLE:
             value = spec.defaults.get(name) if old is None and not _may_be_empty(spec, name) else old
             if value is None and name in spec.required:
                 kept.append(name)

@@ -48,14 +48,20 @@ class Model:
         """Where the record lies."""
         return places_of(self.spec, self.fields, self.owner)
 
-    def take(self, change: LoggedChange) -> None:
-        """Carry out a change that was not refused."""
+    def take(self, change: LoggedChange, refused: LoggedChange | None = None) -> None:
+        """Carry out a change that was not refused, or that makes what was `refused` after all."""
         if change.deletes:
             self.deleted = True
             return
         # The server writes for many: no write of its has seen another.
-        writer = change.id if not change.seq or change.user == SERVER_USER else change.device
-        write = Last(change.version, min(change.stamp, stamp_at(change.received_ms + 1)), str(writer))
+        writer = (
+            refused.device
+            if refused
+            else change.id
+            if not change.seq or change.user == SERVER_USER
+            else change.device
+        )
+        write = Last(change.version, min(change.stamp, stamp_at((refused or change).received_ms + 1)), str(writer))
         creation = not self.last
         patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
         if creation:
@@ -64,6 +70,8 @@ class Model:
         for name, operand in patch.items():
             last = None if creation else standing.get(name) or (standing[""] if name in self.fields else None)
             unseen = last is not None and last.version > change.base and last.device != write.device
+            if refused and last is not None and last.version > change.base:
+                unseen |= last.stamp > write.stamp
             self._write(name, operand, write, last, unseen, change.base)
         if creation:
             self.last = {"": write}
@@ -124,6 +132,7 @@ class Replay:
         self._settling = settling
         self.models: dict[uuid.UUID, Model] = {}
         self.complaints: list[str] = []
+        self._refused: dict[tuple[uuid.UUID, int], LoggedChange] = {}
         self._made: dict[uuid.UUID, list[tuple[int, int]]] = {}
 
     def read(self, change: LoggedChange) -> None:
@@ -133,11 +142,14 @@ class Replay:
         model = self.models.get(change.record)
         self._judge(change, model)
         if change.outcome is Outcome.REFUSED:
+            self._refused[change.record, change.stamp] = change
             return
+        # What a supervisor applies keeps the stamp it was refused with.
+        refused = None if change.seq else self._refused.get((change.record, change.stamp))
         self._made.setdefault(change.record, []).append((change.version, change.received_ms))
         if model is None:
-            model = self.models[change.record] = Model(self._registry.get(change.type), change.user)
-        model.take(change)
+            model = self.models[change.record] = Model(self._registry.get(change.type), (refused or change).user)
+        model.take(change, refused)
 
     def _judge(self, change: LoggedChange, model: Model | None) -> None:
         """Compare the verdict with the grants that held at the time of capture."""

@@ -131,7 +131,15 @@ class SnapshotFiles:
             if kept is None or now_s - used_s > (newest_s if newest else superseded_s):
                 self._drop(snapshot)
                 dropped += 1
+        self._drop_remains()
         return dropped
+
+    def _drop_remains(self) -> None:
+        """Remove what a process that was killed has left half done."""
+        for path in [*self._folder.glob("*" + _UNFINISHED), *self._folder.glob("*" + _CONTENT)]:
+            with self.alone(path.stem.partition("-")[0]) as unused:
+                if unused and not path.with_suffix(_ABOUT).exists():
+                    path.unlink(missing_ok=True)
 
     def _drop(self, snapshot: str) -> None:
         for suffix in (_ABOUT, _CONTENT):

@@ -88,7 +88,8 @@ class Snapshots:
     async def find(self, reader: Actor, snapshot: str) -> KeptSnapshot:
         """The snapshot of this id. Raises SyncError `not_found`, and `scope_denied` to readers of other roles."""
         kept = self._files.get(snapshot)
-        if kept is None:
+        # What the readers' roles may read can have been narrowed since, field by field.
+        if kept is None or not snapshot.startswith(kept.key.digest(self._registry)):
             raise SyncError("not_found", f"there is no snapshot {snapshot} any more")
         async with self._store.reading() as tx:
             if not await may_read(tx, kept.key, reader, self._now_ms()):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from field_schemas.registry import Registry
+from field_schemas.types.finding import Finding
 from server.snapshots.files import SnapshotFiles
 from server.snapshots.library import Snapshots
 from sync.errors import SyncError
@@ -125,3 +127,25 @@ async def test_what_cannot_be_renewed_is_given(office: Office, library: Snapshot
     assert old is not None
     given = [await asked(library) for _ in range(3)]
     assert [one and one.id for one in given] == [old.id] * 3
+
+
+async def test_of_no_use_once_a_field_is_limited(office: Office, library: Snapshots, tmp_path: Path) -> None:
+    """A snapshot made when its readers could read more is not given by its id any more."""
+    made = await asked(library)
+    assert made is not None
+    narrower = Registry([Finding])
+    later = Snapshots(office.store, narrower, SnapshotFiles(tmp_path), lambda: office.now, FROM)
+    with pytest.raises(SyncError) as refused:
+        await later.find(READER, made.id)
+    assert refused.value.code == "not_found"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """A draft and a content of which nothing is said go, unless they are being made."""
+    files = SnapshotFiles(tmp_path)
+    ours, theirs = "a" * 32, "b" * 32
+    for name in (f"{ours}.part", f"{ours}-{'c' * 16}.zst", f"{theirs}.part"):
+        (tmp_path / name).write_bytes(b"half")
+    with files.alone(theirs):
+        files.drop_unused(0, 1, 1)
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"} == {f"{theirs}.part"}

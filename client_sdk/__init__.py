@@ -20,6 +20,7 @@ from client_sdk.errors import (
     Wiped,
 )
 from client_sdk.histories import FieldChange, HistoryItem, UndoResult
+from client_sdk.media.items import Attached, MediaItem, MediaState
 from client_sdk.reports import (
     Attention,
     ChangeVerdict,
@@ -31,12 +32,14 @@ from client_sdk.reports import (
     SyncState,
     VerifyReport,
 )
+from client_sdk.store.media import Urgency
 from client_sdk.store.rescue import RescueReport
 from client_sdk.tracks import TrackRecorder
 
 __all__ = [
     "OFFERED",
     "STANDING",
+    "Attached",
     "Attention",
     "Batch",
     "ChangeVerdict",
@@ -47,6 +50,8 @@ __all__ = [
     "FieldChange",
     "HistoryItem",
     "Invalid",
+    "MediaItem",
+    "MediaState",
     "NotAllowed",
     "Offline",
     "PendingChange",
@@ -66,6 +71,7 @@ __all__ = [
     "TrackRecorder",
     "UndoResult",
     "UnsentWork",
+    "Urgency",
     "VerifyReport",
     "Wiped",
     "system_clocks",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -13,7 +13,7 @@ from client_sdk.clocks import Clocks
 from client_sdk.errors import DeviceError, Offline, Rejected, SignInNeeded, TooOld
 from client_sdk.identity import Identity
 from client_sdk.sessions import Sessions
-from client_sdk.wire import Credentials, EnrolledDevice, Me, Problem, Refresh, SessionResponse
+from client_sdk.wire import Credentials, EnrolledDevice, Me, MediaLink, Problem, Refresh, SessionResponse
 from sync.clock import TrustedClock
 from sync.compression import WORTH_BYTES, Coding, compressed, decompressed
 from sync.errors import SyncError
@@ -45,15 +45,17 @@ MAX_ANSWER_BYTES = 64 * 2**20
 _PIECE = 262_144
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _LIVE = "/v1/live"
+_NO_MORE: Mapping[str, str] = {}
 # The server says something each 25 seconds, if only that it is there.
 _LINE_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
 class _Answer(NamedTuple):
-    """A successful answer's body, and the ms from asking to answer."""
+    """A successful answer's body and headers, and the ms from asking to answer."""
 
     body: bytes
     round_trip_ms: int
+    headers: httpx.Headers
 
 
 class Traffic(msgspec.Struct):
@@ -88,9 +90,9 @@ class Connection:
         """Close the network."""
         await self._http.aclose()
 
-    async def sign_in(self, identity: Identity, user: str, password: str) -> SessionResponse:
+    async def sign_in(self, identity: Identity, user: str, password: str, model: str | None) -> SessionResponse:
         """A session for `user` on the device `identity`, which is enrolled if it is new. Raises Rejected, Offline."""
-        device = EnrolledDevice(identity.device, identity.public_key, name="gridwalk")
+        device = EnrolledDevice(identity.device, identity.public_key, name="gridwalk", model=model)
         body = _encode(Credentials(user, password, device))
         return self._read(await self._call("POST", "/v1/sessions", body, identity), SessionResponse)
 
@@ -153,6 +155,15 @@ class Connection:
         """Ask for a receipt. Raises as `push`; Rejected `change_unknown`, `receipt_invalid`."""
         return _decoded(await self._authorized("POST", "/v1/receipts", _encode(request)), ReceiptResponse)
 
+    async def create_upload(self, headers: Mapping[str, str]) -> httpx.Headers:
+        """Create an upload by tus, without bytes; the answer's headers. Raises as `push`."""
+        return (await self._authorized("POST", "/v1/uploads", more=headers)).headers
+
+    async def media_link(self, digest: str, size: str | None) -> MediaLink:
+        """Ask for a link to media, of a `size` the server makes, or None. Raises as `push`; `media_unknown`."""
+        query = "" if size is None else f"?size={size}"
+        return _decoded(await self._authorized("GET", f"/v1/media/{digest}{query}"), MediaLink)
+
     async def pokes(self) -> AsyncGenerator[None, None]:
         """The server's pokes as they come, the first at once. Raises as `push`, and Offline when the line ends, with
         the time after which the server wants to be called again."""
@@ -176,15 +187,17 @@ class Connection:
             raise Offline(f"{type(error).__name__}: {error}") from error
         raise Offline("the line has ended", comeback_s)
 
-    async def _authorized(self, method: str, path: str, body: bytes = b"") -> _Answer:
+    async def _authorized(
+        self, method: str, path: str, body: bytes = b"", more: Mapping[str, str] = _NO_MORE
+    ) -> _Answer:
         token = await self._token()
         try:
-            return await self._call(method, path, body, self._sessions.identity, token)
+            return await self._call(method, path, body, self._sessions.identity, token, more)
         except SignInNeeded as error:
             if error.code != "token_expired":
                 raise
         token = await self._token(not_this=token)
-        return await self._call(method, path, body, self._sessions.identity, token)
+        return await self._call(method, path, body, self._sessions.identity, token, more)
 
     async def _token(self, not_this: str = "") -> str:
         """An access token that is valid by the trusted clock, and another than `not_this`."""
@@ -201,28 +214,38 @@ class Connection:
             return response.access_token
 
     async def _call(
-        self, method: str, path: str, body: bytes, identity: Identity, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        identity: Identity,
+        token: str | None = None,
+        more: Mapping[str, str] = _NO_MORE,
     ) -> _Answer:
         """Send one request; once more when the device's clock was wrong and the server has set it right."""
-        try:
-            return await self._send(method, path, body, identity, token)
-        except _StaleProof:
-            return await self._send(method, path, body, identity, token)
 
-    async def _send(self, method: str, path: str, body: bytes, identity: Identity, token: str | None) -> _Answer:
-        began = self._clocks.monotonic_ms()
-        response = await self._exchange(method, path, body, self._headers(method, path, identity, token))
+        async def send() -> _Answer:
+            began = self._clocks.monotonic_ms()
+            headers = self._headers(method, path, identity, token) | dict(more)
+            return self._answered(await self._exchange(method, path, body, headers), began)
+
+        try:
+            return await send()
+        except _StaleProof:
+            return await send()
+
+    def _answered(self, response: httpx.Response, began: int) -> _Answer:
         round_trip_ms = self._clocks.monotonic_ms() - began
         if response.is_success:
-            return _Answer(response.content, round_trip_ms)
+            return _Answer(response.content, round_trip_ms, response.headers)
         raise self._failed(response, round_trip_ms)
 
     def _failed(self, response: httpx.Response, round_trip_ms: int) -> DeviceError:
         """The error that an answer is; its time is taken."""
-        problem = _problem_of(response)
+        problem = problem_of(response)
         if problem.server_ms is not None:
             self._clock.trust(problem.server_ms, round_trip_ms)
-        return _error(problem, response)
+        return error_of(problem, response)
 
     def _read(self, answer: _Answer, kind: type[Timed]) -> Timed:
         decoded = _decoded(answer, kind)
@@ -247,7 +270,7 @@ class Connection:
     def _headers(self, method: str, path: str, identity: Identity, token: str | None) -> dict[str, str]:
         proof = identity.proof(
             method,
-            str(self._http.base_url.join(path)),
+            str(self._http.base_url.join(path.partition("?")[0])),
             time_ms=self._clock.now_ms(),
             jti=self._random_bytes(16).hex(),
             access_token=token,
@@ -296,7 +319,8 @@ def _unpacked(response: httpx.Response, raw: bytes) -> httpx.Response:
     return httpx.Response(response.status_code, headers=headers, content=content)
 
 
-def _problem_of(response: httpx.Response) -> Problem:
+def problem_of(response: httpx.Response) -> Problem:
+    """The problem that an answer tells of; one without a code where it is none of Gridwalk's."""
     with contextlib.suppress(msgspec.MsgspecError):
         if response.headers.get("content-type", "").startswith("application/problem+json"):
             return _problem(response.content)
@@ -306,7 +330,8 @@ def _problem_of(response: httpx.Response) -> Problem:
 _LATER = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
 
 
-def _error(problem: Problem, response: httpx.Response) -> DeviceError:
+def error_of(problem: Problem, response: httpx.Response) -> DeviceError:
+    """The error that a problem is on the device."""
     code, detail = problem.code, problem.detail or problem.title
     if not code or response.status_code in _LATER or response.is_server_error:
         return Offline(f"{response.status_code} {code} {detail}", _retry_after(response), code)

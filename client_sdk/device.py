@@ -10,15 +10,17 @@ from pathlib import Path
 
 import httpx
 
-from client_sdk.attending import AttendingDevice
 from client_sdk.background import keep_synced
 from client_sdk.clocks import Clocks, system_clocks
 from client_sdk.connection import Connection
-from client_sdk.errors import DeviceError, Offline, Rejected, TooOld, Wiped
+from client_sdk.errors import DeviceError, Offline, ReceiptInvalid, Rejected, TooOld, Wiped
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, items_of
 from client_sdk.identity import new_identity
 from client_sdk.live import Line
+from client_sdk.media.addresses import Addresses
+from client_sdk.media.device import MediaDevice
+from client_sdk.media.sending import OnWifi, keep_sending
 from client_sdk.parts import Parts, assemble
 from client_sdk.reports import OnProgress, OnStatus, Status, SyncReport, SyncState, VerifyReport
 from client_sdk.sessions import refuse_unsent
@@ -33,15 +35,21 @@ from sync.receipts import Receipt
 _log = logging.getLogger(__name__)
 
 
-class Device(AttendingDevice):
+def _any_network() -> bool:
+    return True
+
+
+class Device(MediaDevice):
     """One phone with its store; open it with `Device.open`.
 
     Local work never waits for the network. A call that is cancelled happened wholly or not at all.
     """
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        super().__init__(parts)
-        self._connection = connection
+    def __init__(
+        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi, model: str | None
+    ) -> None:
+        super().__init__(parts, connection, addresses, on_wifi)
+        self._model = model
         self._syncing = asyncio.Lock()
         self._observers: list[OnStatus] = []
         self.status = Status(SyncState.IDLE)
@@ -57,18 +65,24 @@ class Device(AttendingDevice):
         clocks: Clocks | None = None,
         random_bytes: RandomBytes = os.urandom,
         make_store: Callable[[Path], StoreThread] = StoreThread,
+        on_wifi: OnWifi = _any_network,
+        model: str | None = None,
     ) -> AsyncIterator["Device"]:
         """The device whose store is the file `path` (made if it does not exist) and whose server is at `server`.
 
-        A damaged store is set aside and its unsent work rescued, see `rescue`. Raises StoreInUse.
+        `on_wifi` says whether the network at hand costs nothing, see `wifi_only`; `model` is what the phone's camera
+        writes into photos as its make and model, to be compared with them. A damaged store is set aside and its
+        unsent work rescued, see `rescue`. Raises StoreInUse.
         """
         store = make_store(Path(path))
         parts = await assemble(store, Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)
         connection = Connection(server, transport, parts.sessions, parts.clock, parts.clocks, random_bytes)
+        addresses = Addresses(server, transport, connection)
         try:
-            yield Device(parts, connection)
+            yield Device(parts, connection, addresses, on_wifi, model)
         finally:
             try:
+                await addresses.close()
                 await connection.close()
             finally:
                 await parts.store.close()
@@ -84,7 +98,7 @@ class Device(AttendingDevice):
         if identity.user not in (None, user):
             await self._store.run(refuse_unsent, identity)
             identity = new_identity(self._parts.clock.now_ms(), self._parts.random_bytes)
-        response = await self._connection.sign_in(identity, user, password)
+        response = await self._connection.sign_in(identity, user, password, self._model)
         await sessions.begin(identity, response)
 
     async def sign_out(self) -> None:
@@ -95,12 +109,18 @@ class Device(AttendingDevice):
 
     async def sync(self, progress: OnProgress | None = None) -> SyncReport:
         """Send what waits, fetch what is new; once an hour get a receipt for what was sent, once a day verify all
-        copies.
+        copies. Then send photos and videos, as far as the network carries them; see `media` for how that went.
 
         Raises Offline, SignInNeeded, Rejected, TooOld, ReceiptInvalid; nothing is lost then. Raises Wiped where the
         device was revoked: then everything was sent, and nothing is left in the store.
         """
-        return await self._sync(progress, verify=False)
+        try:
+            report = await self._sync(progress, verify=False)
+        except TooOld:
+            await self._send_media()
+            raise
+        await self._send_media()
+        return report
 
     async def verify(self, progress: OnProgress | None = None) -> VerifyReport:
         """Sync, prove all copies equal to the server's, and repair those that are not. Raises as `sync`."""
@@ -147,21 +167,35 @@ class Device(AttendingDevice):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    async def _send_media(self) -> None:
+        """Send what is due, unless that is going on already. What does not get through waits: records did."""
+        if not self._sender.running:
+            with contextlib.suppress(DeviceError):
+                await self._sender.run(self._syncing)
+
     async def _keep_synced(self, interval_s: float) -> None:
         sleep, random_bytes = self._parts.clocks.sleep, self._parts.random_bytes
         line = Line(self._connection, self._pending_count, sleep, random_bytes)
 
         async def sync() -> None:
             line.synced(well=False)
-            await self.sync()
+            try:
+                await self._sync(None, verify=False)
+            except (Rejected, ReceiptInvalid):
+                # The network is there, whatever else is wrong.
+                self._media_woken.set()
+                raise
             line.synced(well=True)
+            self._media_woken.set()
 
-        listening = asyncio.create_task(line.listen())
+        sending = keep_sending(self._sender, self._syncing, self._media_woken, interval_s, sleep, random_bytes)
+        beside = [asyncio.create_task(line.listen()), asyncio.create_task(sending)]
         try:
             await keep_synced(sync, lambda: line.rest(interval_s), sleep, random_bytes)
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _pending_count(self) -> int:
         return await self._store.run(asking.pending_count)
@@ -195,6 +229,7 @@ class Device(AttendingDevice):
             if error.code != "device_revoked":
                 raise
             await exchange.hand_in()
+            await self._sender.run(None, whatever_rules=True)
             if not await parts.sessions.wipe(new_identity(parts.clock.now_ms(), parts.random_bytes)):
                 raise
             raise Wiped(error.detail) from error

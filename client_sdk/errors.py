@@ -82,10 +82,10 @@ class StoreTooNew(DeviceError):
 
 
 class UnsentWork(DeviceError):
-    """`count` changes of `user` have not reached the server yet; another user would make them unsendable."""
+    """`count` changes and photos of `user` have not reached the server yet; another user could not send them."""
 
     def __init__(self, user: str, count: int) -> None:
-        super().__init__(f"{count} changes of {user} are not sent yet; {user} must sync first")
+        super().__init__(f"{count} changes or photos of {user} are not sent yet; {user} must sync first")
         self.user = user
         self.count = count
 

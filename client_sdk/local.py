@@ -132,11 +132,13 @@ class LocalDevice:
         return Batch(self._parts.clock.now_ms, self._parts.random_bytes)
 
     async def _commit(self, writes: Iterable[LocalWrite]) -> list[RecordRow]:
+        return await self._store.run(commit, self._author(), list(writes))
+
+    def _author(self) -> Author:
         sessions = self._parts.sessions
         if sessions.account is None:
             raise NotAllowed("token_missing", "nobody has signed in on this device yet")
-        author = Author(sessions.identity, sessions.account, self._parts.stamps, self._parts.clock)
-        return await self._store.run(commit, author, list(writes))
+        return Author(sessions.identity, sessions.account, self._parts.stamps, self._parts.clock)
 
     def _typed(self, cls: type[R], record_id: bytes, version: int, fields: bytes) -> R:
         return type_of(cls).typed(fields, uuid.UUID(bytes=record_id), version)

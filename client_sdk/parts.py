@@ -7,6 +7,7 @@ import msgspec
 
 from client_sdk.clocks import Clocks
 from client_sdk.sessions import Sessions
+from client_sdk.store.media_files import drop_unfinished, folder_of
 from client_sdk.store.meta import Meta
 from client_sdk.store.opening import open_store
 from client_sdk.store.rescue import RescueReport
@@ -18,8 +19,9 @@ from sync.ids import RandomBytes
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """An open store with the device's identity, clocks and record types."""
+    """An open store, the file `path`, with the device's identity, clocks and record types."""
 
+    path: Path
     store: StoreThread
     meta: Meta
     registry: Registry
@@ -29,6 +31,7 @@ class Parts(msgspec.Struct, frozen=True):
     clocks: Clocks
     random_bytes: RandomBytes
     rescue: RescueReport | None
+    unsent_media: bool
 
 
 async def assemble(
@@ -44,21 +47,30 @@ async def assemble(
 
     try:
         await store.open(opening)
-        return await store.run(_restored, store, clocks, random_bytes, rescued[0] if rescued else None)
+        return await store.run(_restored, path, store, clocks, random_bytes, rescued[0] if rescued else None)
     except BaseException:
         await asyncio.shield(store.close())
         raise
 
 
 def _restored(
-    tables: Tables, store: StoreThread, clocks: Clocks, random_bytes: RandomBytes, rescue: RescueReport | None
+    tables: Tables,
+    path: Path,
+    store: StoreThread,
+    clocks: Clocks,
+    random_bytes: RandomBytes,
+    rescue: RescueReport | None,
 ) -> Parts:
     upgrade(tables)
+    # What was left over when the device was killed.
+    drop_unfinished(folder_of(path))
+    tables.to_sweep = True
     clock = TrustedClock(clocks.wall_ms, clocks.monotonic_ms, clocks.boot, tables.meta.anchor)
     identity, _ = tables.meta.identity, tables.meta.receipt
     if identity is None:
         raise RuntimeError("opening gives every store an identity")
     return Parts(
+        path=path,
         store=store,
         meta=tables.meta,
         registry=tables.registry,
@@ -68,4 +80,5 @@ def _restored(
         clocks=clocks,
         random_bytes=random_bytes,
         rescue=rescue,
+        unsent_media=bool(tables.media.wanted_files()),
     )

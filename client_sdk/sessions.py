@@ -84,7 +84,7 @@ class Sessions:
             self._save(tables, ended)
 
     def _wipe(self, tables: Tables, identity: Identity) -> bool:
-        if tables.outbox.pending_count():
+        if tables.outbox.pending_count() or tables.media.waiting_count():
             return False
         tables.wipe()
         tables.meta.identity = self.identity = identity
@@ -98,6 +98,6 @@ class Sessions:
 
 
 def refuse_unsent(tables: Tables, identity: Identity) -> None:
-    """Raise UnsentWork when the store holds changes of its user that were not sent."""
-    if count := tables.outbox.pending_count():
+    """Raise UnsentWork when the store holds changes, or photos, of its user that were not sent."""
+    if count := tables.outbox.pending_count() + tables.media.waiting_count():
         raise UnsentWork(identity.user or "", count)

@@ -1,4 +1,4 @@
-"""The session messages of the HTTP contract, as the device sends and reads them (docs/protocol.md)."""
+"""The messages of the HTTP contract about sessions and media, as the device knows them (docs/protocol.md)."""
 
 import uuid
 
@@ -64,3 +64,23 @@ class Problem(msgspec.Struct, frozen=True):
     server_ms: int | None = None
     expected: int | None = None
     change: uuid.UUID | None = None
+
+
+class UploadStatus(msgspec.Struct, frozen=True):
+    """Where an upload stands: `open`, `complete`, `refused`; `code` and `detail` say why it was refused."""
+
+    state: str
+    offset: int
+    digest: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class MediaLink(msgspec.Struct, frozen=True):
+    """A photo or video: `size` in bytes (None: of a picture that is still to be made), and a `url` that brings it."""
+
+    digest: str
+    size: int | None
+    media_type: str
+    url: str
+    expires_ms: int

@@ -46,6 +46,7 @@ from sync.pull import pull
 from sync.push import push
 from sync.receipts import Receipt, receipt
 from sync.verify import digest, fetch
+from tests.fake_uploads import FakeUploads
 
 START_MS = 1_790_000_000_000
 MSGPACK = "application/msgpack"
@@ -113,6 +114,7 @@ class FakeServer:
         self.key = Ed25519PrivateKey.generate()
         self.revoked: set[uuid.UUID] = set()
         self.min_protocol = 1
+        self.uploads = FakeUploads()
         self.lines: list[asyncio.Queue[str | None]] = []
         self.snapshot_from = 10_000
         self.snapshots = MemorySnapshots(registry, block_records=4)
@@ -197,6 +199,8 @@ class FakeServer:
         fault = self.faults.popleft() if self.faults else None
         if fault is not None and (answer := await fault(request)) is not None:
             return answer
+        if request.url.path.startswith("/v1/uploads/"):
+            return self.uploads.at(request)
         try:
             body = await self._route(request)
         except Problem as problem:
@@ -207,6 +211,8 @@ class FakeServer:
         after = self.after.popleft() if self.after else None
         if after is not None and (answer := await after(request)) is not None:
             return answer
+        if isinstance(body, httpx.Response):
+            return body
         if body is None:
             return httpx.Response(204)
         if isinstance(body, AsyncIterator):
@@ -249,6 +255,9 @@ class FakeServer:
                 answer = await self._submit(actor, asked.changes)
                 page = await self._page_along(actor, asked.pull)
                 return msgspec.structs.replace(answer, page=page)
+            case ("POST", "/v1/uploads"):
+                self._actor(request, key)
+                return self.uploads.create(request)
             case ("POST", "/v1/receipts"):
                 return await self._receipt(self._actor(request, key), request.content)
         return await self._read(request, self._active(request, key))

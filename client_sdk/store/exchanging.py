@@ -149,7 +149,7 @@ def store_records(tables: Tables, records: Iterable[WireRecord]) -> None:
         elif wire.type in tables.registry and (row := _row(tables, wire, current, live)) is not None:
             rows.append(row)
     tables.records.put_many(rows)
-    tables.records.drop(gone)
+    tables.drop_records(gone)
 
 
 def _row(tables: Tables, wire: WireRecord, current: int, live: set[bytes]) -> RecordRow | None:
@@ -185,7 +185,7 @@ def _finish(tables: Tables, current: int) -> None:
         refresh(tables, record)
     old = tables.records.of_earlier_rounds(current)
     unsent = [record for record in old if tables.outbox.has_unsent(record)]
-    tables.records.drop(set(old) - set(unsent))
+    tables.drop_records(set(old) - set(unsent))
     for record in unsent:
         row = tables.records.get_bytes(record)
         if row is not None:
@@ -200,7 +200,7 @@ def _forget(tables: Tables, ids: list[bytes]) -> int:
         row = tables.records.get_bytes(record)
         if row is not None:
             tables.records.put(row._replace(gone=True))
-    return tables.records.drop(set(ids) - set(unsent))
+    return tables.drop_records(set(ids) - set(unsent))
 
 
 def _outside(tables: Tables, scopes: list[str]) -> list[bytes]:

@@ -8,6 +8,7 @@ import msgspec
 
 from client_sdk.identity import Identity
 from client_sdk.store.frames import IDENTITY, RECEIPT, frame, unframe
+from client_sdk.store.media import MediaRules
 from field_schemas.access import Grant
 from sync.clock import Anchor
 from sync.messages import Snapshot
@@ -177,6 +178,15 @@ class Meta:
     @types.setter
     def types(self, versions: dict[str, int]) -> None:
         self._write("types", _encode(versions))
+
+    @property
+    def media_rules(self) -> MediaRules:
+        """What the user wants of photos and videos."""
+        return self._read("media_rules", MediaRules) or MediaRules()
+
+    @media_rules.setter
+    def media_rules(self, rules: MediaRules) -> None:
+        self._write("media_rules", _encode(rules))
 
     def _read(self, key: str, kind: type[T]) -> T | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -10,9 +10,10 @@ import msgspec
 from client_sdk.errors import StoreDamaged
 from client_sdk.identity import new_identity
 from client_sdk.store.damage import UNREADABLE, speaks_of_damage, suspect_mark
+from client_sdk.store.media_files import folder_of, found_in
 from client_sdk.store.outbox import pending_payloads, read_framed
 from client_sdk.store.refreshing import refresh
-from client_sdk.store.rescue import RescueReport, Salvage, salvage, set_aside
+from client_sdk.store.rescue import RescueReport, Salvage, salvage, set_aside, uses_in
 from client_sdk.store.schema import connect
 from client_sdk.store.thread import Tables
 from client_sdk.store.wal import last_commit
@@ -108,7 +109,9 @@ def _replace(path: Path, kept_log: Path, registry: Registry, now_ms: int, random
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     with closing(connect(fresh)) as db:
         db.execute("BEGIN IMMEDIATE")
-        _take_over(Tables(db, registry), found, now_ms, random_bytes)
+        tables = Tables(db, registry)
+        _take_over(tables, found, now_ms, random_bytes)
+        _adopt_media(tables, found, folder_of(path))
         db.execute("COMMIT")
     aside = set_aside(path, kept_log)
     fresh.rename(path)
@@ -147,3 +150,12 @@ def _take_over(tables: Tables, found: Salvage, now_ms: int, random_bytes: Random
         tables.meta.stamp = max(framed.change.stamp for framed in changes)
     for record in tables.outbox.live_records():
         refresh(tables, record)
+
+
+def _adopt_media(tables: Tables, found: Salvage, folder: Path) -> None:
+    """Send what the damaged store could not be asked about: whole files say by themselves what they are."""
+    for item, uses in found.media:
+        tables.media.add(item, uses)
+        tables.media.note(item)
+    for item in found_in(folder, tables.media.wanted_files()):
+        tables.media.add(item, uses_in(found.unsent(), item.digest))

@@ -6,15 +6,17 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from client_sdk.identity import Identity
 from client_sdk.store.damage import UNREADABLE, set_aside_name
 from client_sdk.store.frames import CHANGE, IDENTITY, scan
+from client_sdk.store.media import MediaTables, MediaUse, QueuedMedia
 from client_sdk.store.meta import Account, Meta
 from client_sdk.store.outbox import Framed, read_framed
+from field_schemas.media import digests_in
 
 T = TypeVar("T")
 _PROBES = 20_000
@@ -41,6 +43,7 @@ class Salvage(msgspec.Struct):
     changes: dict[uuid.UUID, Framed] = {}
     known_sequences: set[int] = set()
     sent: set[uuid.UUID] = set()
+    media: list[tuple[QueuedMedia, list[MediaUse]]] = []
 
     def unsent(self) -> list[Framed]:
         """The rescued changes of the store's user, in order."""
@@ -81,6 +84,16 @@ def salvage(path: Path, kept_log: Path) -> Salvage:
     return found
 
 
+def uses_in(changes: Iterable[Framed], digest: str) -> list[MediaUse]:
+    """Which fields of which records the changes name a file in."""
+    return [
+        MediaUse(framed.change.record, field)
+        for framed in changes
+        for field, value in msgspec.msgpack.decode(framed.change.fields, type=dict[str, Any]).items()
+        if digest in digests_in(value)
+    ]
+
+
 def _read_raw(path: Path, found: Salvage) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -97,6 +110,8 @@ def _read_tables(db: sqlite3.Connection, found: Salvage) -> None:
     meta = Meta(db)
     found.identity = _attempt(lambda: meta.identity) or found.identity
     found.account = _attempt(lambda: meta.account)
+    media = MediaTables(db)
+    found.media = _attempt(lambda: [(item, media.uses_of(item.digest)) for item in media.all()]) or []
     for seq, outcome, data in _rows(db):
         found.known_sequences.add(seq)
         framed = _attempt(lambda data=data: read_framed(data))  # type: ignore[misc]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from client_sdk.errors import StoreInUse, StoreTooNew
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _IMPLAUSIBLE_VERSION = 1_000
 """From here on a schema number is damage, not progress."""
 
@@ -58,6 +58,40 @@ _RECORD_INDEXES = {
     "records_type": "records (type, id) WHERE deleted = 0",
 }
 
+# Since schema 2. media is the queue of photos and videos, a row a file; media_uses says which records name them;
+# media_copies are those of others that were fetched to be looked at. The files lie in the folder beside the store.
+_MEDIA_TABLES = """
+CREATE TABLE media (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    urgency INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting',
+    url TEXT,
+    sent INTEGER NOT NULL DEFAULT 0,
+    code TEXT,
+    detail TEXT
+);
+CREATE INDEX media_waiting ON media (urgency, id) WHERE state = 'waiting';
+
+CREATE TABLE media_uses (
+    digest TEXT NOT NULL,
+    record BLOB NOT NULL,
+    field TEXT NOT NULL,
+    PRIMARY KEY (digest, record, field)
+) WITHOUT ROWID;
+
+CREATE TABLE media_copies (
+    name TEXT PRIMARY KEY,
+    record BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL
+);
+CREATE INDEX media_copies_of_record ON media_copies (record);
+"""
+
 
 def index_records(db: sqlite3.Connection) -> None:
     """Make the indexes of records that are missing: 2 s for 500,000 records on a slow machine."""
@@ -102,7 +136,8 @@ def _create_tables(db: sqlite3.Connection) -> None:
         return
     if SCHEMA_VERSION < version < _IMPLAUSIBLE_VERSION:
         raise StoreTooNew(f"the store has schema {version}, this program knows {SCHEMA_VERSION}; update it")
-    if version != 0:
+    if version not in (0, 1):
         raise sqlite3.DatabaseError(f"the store has schema {version}, this program knows {SCHEMA_VERSION}")
-    db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+    tables = _TABLES + _MEDIA_TABLES if version == 0 else _MEDIA_TABLES
+    db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
     index_records(db)

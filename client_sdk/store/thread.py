@@ -2,13 +2,15 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from client_sdk.errors import StoreDamaged
 from client_sdk.store.damage import met_damage, set_aside_files, suspect_mark
+from client_sdk.store.media import MediaTables
+from client_sdk.store.media_files import folder_of, sweep
 from client_sdk.store.meta import Meta
 from client_sdk.store.outbox import Outbox
 from client_sdk.store.records import Records
@@ -27,7 +29,14 @@ class Tables:
         self.meta = Meta(db)
         self.records = Records(db, registry)
         self.outbox = Outbox(db)
+        self.media = MediaTables(db)
         self.to_scrub = False
+        self.to_sweep = False
+
+    def drop_records(self, ids: Collection[bytes]) -> int:
+        """Remove records, and the photos of them that were fetched; how many records there were."""
+        self.to_sweep |= self.media.forget(ids)
+        return self.records.drop(ids)
 
     def wipe(self) -> None:
         """Empty everything so that the file holds no trace of it once the transaction is on disk."""
@@ -39,9 +48,10 @@ class Tables:
         """Empty everything, for another user."""
         types = self.meta.types
         self.meta.receipt = None
-        for table in ("meta", "records", "outbox", "search"):
+        for table in ("meta", "records", "outbox", "search", "media", "media_uses", "media_copies"):
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 constants above
         self.meta.types = types
+        self.to_sweep = True
 
 
 class StoreThread:
@@ -82,6 +92,12 @@ class StoreThread:
             self._tables.db.close()
             self._tables = None
 
+    def _sweep(self, tables: Tables) -> None:
+        """Remove the files of media that are not needed here any more."""
+        if tables.to_sweep:
+            sweep(folder_of(self._path), tables.media.wanted_files())
+            tables.to_sweep = False
+
     def _scrub(self, tables: Tables) -> None:
         """Overwrite what a wipe deleted, in the file and its log, and remove damaged stores that were set aside."""
         if not tables.to_scrub:
@@ -101,10 +117,12 @@ class StoreThread:
             try:
                 result = operation(self._tables)
                 db.execute("COMMIT")
+                self._sweep(self._tables)
                 self._scrub(self._tables)
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                self._tables.to_sweep = False
                 raise
         except Exception as error:
             if met_damage(error):

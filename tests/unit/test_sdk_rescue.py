@@ -231,7 +231,7 @@ async def test_a_newer_store_is_left_alone(tmp_path: Path, server: FakeServer) -
         await li.create(finding())
     path = tmp_path / "li.db"
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     before = path.read_bytes()
     with pytest.raises(StoreTooNew):
         async with opened(path, server):

@@ -13,7 +13,16 @@ from client_sdk.clocks import Clocks
 from client_sdk.errors import DeviceError, Offline, Rejected, SignInNeeded, TooOld
 from client_sdk.identity import Identity
 from client_sdk.sessions import Sessions
-from client_sdk.wire import Credentials, EnrolledDevice, Me, MediaLink, Problem, Refresh, SessionResponse
+from client_sdk.wire import (
+    Credentials,
+    EnrolledDevice,
+    Me,
+    MediaLink,
+    Problem,
+    PublishRequest,
+    Refresh,
+    SessionResponse,
+)
 from sync.clock import TrustedClock
 from sync.compression import WORTH_BYTES, Coding, compressed, decompressed
 from sync.errors import SyncError
@@ -163,6 +172,12 @@ class Connection:
         """Ask for a link to media, of a `size` the server makes, or None. Raises as `push`; `media_unknown`."""
         query = "" if size is None else f"?size={size}"
         return _decoded(await self._authorized("GET", f"/v1/media/{digest}{query}"), MediaLink)
+
+    async def publish_media(self, digest: str, request: PublishRequest) -> MediaLink:
+        """Have a picture for the public made. Raises as `push`; `role_denied`, `picture_unavailable`."""
+        return _decoded(
+            await self._authorized("POST", f"/v1/media/{digest}/publications", _encode(request)), MediaLink
+        )
 
     async def pokes(self) -> AsyncGenerator[None, None]:
         """The server's pokes as they come, the first at once. Raises as `push`, and Offline when the line ends, with

@@ -5,6 +5,7 @@ import uuid
 import msgspec
 
 from field_schemas.access import Grant
+from media.derivatives import Region
 
 
 class EnrolledDevice(msgspec.Struct, frozen=True):
@@ -74,6 +75,13 @@ class UploadStatus(msgspec.Struct, frozen=True):
     digest: str | None = None
     code: str | None = None
     detail: str | None = None
+
+
+class PublishRequest(msgspec.Struct, frozen=True):
+    """A picture for the public, at most `side_px` on its longer side, with nothing left of what is `hidden`."""
+
+    hidden: tuple[Region, ...] = ()
+    side_px: int = 1600
 
 
 class MediaLink(msgspec.Struct, frozen=True):

@@ -108,6 +108,7 @@ _MEDIA_CODES = (
     _code("media_damaged", "设备上的文件已丢失或损坏", "The file on this device is gone or damaged", "重新拍摄", "Take it again"),
     _code("media_unknown", "没有该媒体，或您无权查看", "There is no such media, or it is not for you", "同步后重试", "Sync and try again"),
     _code("link_invalid", "链接无效或已过期", "The link is not valid, or too old", "重新获取链接", "Ask for a new link"),
+    _code("picture_unavailable", "无法由该文件生成图片", "No picture can be made from this file", "打开原文件", "Open the original"),
     _code("range_invalid", "请求的字节范围无效", "The range lies outside the file", "按返回的长度更正", "Correct it by the size in the answer"),
     _code("quota_exceeded", "今日上传量已用完", "The device has uploaded its share of the day", "明天继续，或联系管理员", "Go on tomorrow, or ask an administrator"),
     _code("storage_full", "服务器存储空间已满", "The server's disk is full", "保留文件，稍后继续", "Keep the file and go on later"),

@@ -15,6 +15,8 @@ from media.spool import full_disk_told, sync_folder
 
 _PIECE = 256 * 1024
 _PRIVATE = 0o700
+_PICTURES = "pictures/"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class Blobs:
@@ -67,9 +69,28 @@ class Blobs:
         return None if self._folder is None else self._folder / _key(digest)
 
     async def drop(self, digest: str) -> None:
-        """Remove a blob, if it is there."""
+        """Remove a blob, if it is there, and the pictures made from it."""
+        async for page in obstore.list(self._store, _PICTURES + _key(digest)):
+            for found in page:
+                await self._delete(found["path"])
+        await self._delete(_key(digest))
+
+    async def put_picture(self, digest: str, name: str, picture: bytes) -> None:
+        """Keep a JPEG made from a blob; nothing is lost with it. Raises what the store raises."""
+        await obstore.put_async(self._store, f"{_PICTURES}{_key(digest)}/{name}", picture)
+
+    async def picture(self, digest: str, name: str) -> bytes | None:
+        """A JPEG made from a blob, None where there is none, or one that a power cut broke."""
+        try:
+            got = await obstore.get_async(self._store, f"{_PICTURES}{_key(digest)}/{name}")
+        except (NotFoundError, FileNotFoundError):
+            return None
+        picture = bytes(await got.bytes_async())
+        return picture if picture.startswith(_JPEG_START) and picture.endswith(_JPEG_END) else None
+
+    async def _delete(self, key: str) -> None:
         with suppress(NotFoundError, FileNotFoundError):
-            await obstore.delete_async(self._store, _key(digest))
+            await obstore.delete_async(self._store, key)
 
 
 def open_blobs(url: str, folder: Path) -> Blobs:

@@ -30,14 +30,16 @@ class Derivative(msgspec.Struct, frozen=True, kw_only=True):
     quality: Annotated[int, Meta(ge=1, le=95)] = 82
     hidden: Annotated[tuple[Region, ...], Meta(max_length=100)] = ()
 
-    def cache_name(self, digest: str) -> str:
-        """A name under which what is made from the blob `digest` may be kept: equal for equal wishes."""
-        wish = hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
-        return f"{digest.replace(':', '-')}-{wish}"
+    @property
+    def name(self) -> str:
+        """16 hex digits under which what is made from a blob may be kept: equal for equal wishes."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 THUMBNAIL = Derivative(side_px=320, quality=75)
 SCREEN = Derivative(side_px=1600)
+SIZES = {"thumbnail": THUMBNAIL, "screen": SCREEN}
+"""What readers can ask for by name."""
 
 
 class DerivativeError(Exception):

@@ -27,19 +27,23 @@ class Links:
             raise MediaError("upload_unknown", "there is no upload at this address")
         return uuid.UUID(bytes=raw[:16])
 
-    def signature(self, digest: str, expires_ms: int) -> str:
-        """What lets anybody read the blob until `expires_ms` (UTC)."""
-        return _text(self._mac(b"link", f"{digest} {expires_ms}".encode()))
+    def signature(self, digest: str, picture: str, expires_ms: int) -> str:
+        """What lets anybody read the blob, or the `picture` made from it, until `expires_ms` (UTC)."""
+        return _text(self._mac(b"link", _link(digest, picture, expires_ms)))
 
-    def check(self, digest: str, expires_ms: int, signature: str, now_ms: int) -> None:
+    def check(self, digest: str, picture: str, expires_ms: int, signature: str, now_ms: int) -> None:
         """Raises MediaError `link_invalid` for another signature, or one too old."""
-        if not hmac.compare_digest(_raw(signature), self._mac(b"link", f"{digest} {expires_ms}".encode())):
+        if not hmac.compare_digest(_raw(signature), self._mac(b"link", _link(digest, picture, expires_ms))):
             raise MediaError("link_invalid", "the link was not made by this server")
         if now_ms >= expires_ms:
             raise MediaError("link_invalid", f"the link ended at {expires_ms}")
 
     def _mac(self, kind: bytes, message: bytes) -> bytes:
         return hmac.digest(self._secret, kind + b"\0" + message, "sha256")[:_MAC_BYTES]
+
+
+def _link(digest: str, picture: str, expires_ms: int) -> bytes:
+    return f"{digest} {picture} {expires_ms}".encode()
 
 
 def _text(raw: bytes) -> str:

@@ -48,6 +48,7 @@ from server.live_standing import keep_current
 from server.logs import configure_logs
 from server.media.arrivals import Arrivals, Check
 from server.media.parts import Media
+from server.media.pictures import Pictures
 from server.media_checks.checker import MediaChecker
 from server.media_checks.seen import SeenInDatabase
 from server.receipts import ReceiptSigner
@@ -104,7 +105,10 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
 
     inspector = Inspector()
     checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
-    arrivals = Arrivals(database, media.shelf, queue, check or checker.check, clock, secrets.token_bytes)
+    # A child of its own: readers do not wait for checks.
+    drawing = Inspector()
+    pictures = Pictures(media.shelf, drawing)
+    arrivals = Arrivals(database, media.shelf, queue, check or checker.check, pictures, clock, secrets.token_bytes)
     files = SnapshotFiles(Path(settings.data_dir) / "snapshots")
     snapshots = Snapshots(database.store, registry, files, clock, settings.snapshot_from)
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock), snapshots)
@@ -125,6 +129,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
             hub.close()
             jobs.shutdown(wait=False)
             await inspector.close()
+            await drawing.close()
             await snapshots.stop()
             await queue.stop()
             for task in live:
@@ -142,7 +147,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
         *live_routes(gate, hub, clock),
         *receipt_routes(gate, database.store, signer, clock),
         *upload_routes(gate, media.uploads, media.links),
-        *media_routes(gate, media.library, media.shelf, media.links, settings.media_link_minutes * _MINUTE_MS, clock),
+        *media_routes(gate, media, pictures, settings.media_link_minutes * _MINUTE_MS, clock),
         *catalogue_routes(registry),
         *health_routes(lambda: _checks(database)),
     ]

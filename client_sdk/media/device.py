@@ -1,6 +1,7 @@
 """Photos and videos of a device: attach them, see what has become of them, look at others'."""
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from client_sdk.store.media_files import TakenFile, folder_of, is_whole, settle,
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
 from client_sdk.store.writing import Author, LocalWrite, commit
+from client_sdk.wire import MediaLink, PublishRequest
 from field_schemas.media import MediaRef, media_fields
 from field_schemas.media_findings import CheckFinding
 from field_schemas.places import Position
@@ -30,6 +32,7 @@ from field_schemas.record import Record, RecordType, type_of
 from field_schemas.types.media_check import MediaCheck
 from media import exif
 from media.checks.claims import CaptureTime
+from media.derivatives import Region
 from media.tus import safe_name
 from sync.clock import estimate
 
@@ -137,12 +140,27 @@ class MediaDevice(AttendingDevice):
                 await self._fetch(record, ref.digest, size, name)
             return self._folder / name
 
+    async def public_picture(self, record: Record, ref: MediaRef, *hidden: Region) -> Path:
+        """A file with a picture of the photo for the public: no metadata, and the `hidden` regions painted over.
+
+        The original stays as it is. For supervisors of the record. Raises as `media_file`; Rejected `role_denied`,
+        `picture_unavailable`.
+        """
+        link = await self._connection.publish_media(ref.digest, PublishRequest(hidden))
+        made = hashlib.sha256(msgspec.json.encode(hidden)).hexdigest()[:16]
+        name = f"{file_name(ref.digest)}-public-{made}"
+        async with self._fetching:
+            await self._download(link, record, name)
+            return self._folder / name
+
     async def _fetch(self, record: Record, digest: str, size: PictureSize | None, name: str) -> None:
-        link = await self._connection.media_link(digest, size)
+        await self._download(await self._connection.media_link(digest, size), record, name)
+
+    async def _download(self, link: MediaLink, record: Record, name: str) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._folder / f"{name}.part"
         await self._addresses.download(link, part)
-        if size is None and not await asyncio.to_thread(is_whole, part, digest):
+        if link.size is not None and not await asyncio.to_thread(is_whole, part, link.digest):
             part.unlink(missing_ok=True)
             raise Offline("what arrived is not what was asked for")
         await self._store.run(_keep_copy, part, name, record, self._parts.clock.now_ms())

@@ -132,10 +132,18 @@ UPLOAD_STATUS = {
     "expires_ms": 1_773_043_200_000,
     "digest": _PHOTO,
 }
+PUBLICATION = {"hidden": [{"left": 0.41, "top": 0.6, "width": 0.12, "height": 0.05}], "side_px": 1600}
 MEDIA_LINK = {
     "digest": _PHOTO,
     "size": 2_481_152,
     "media_type": "image/jpeg",
     "url": f"/v1/media/{_PHOTO}/content?expires=1772439300000&signature=yM5JYJd1b0m6",
+    "expires_ms": 1_772_439_300_000,
+}
+PICTURE_LINK = {
+    "digest": _PHOTO,
+    "size": None,
+    "media_type": "image/jpeg",
+    "url": f"/v1/media/{_PHOTO}/content?picture=8c2f0b5d9e11a7c3&expires=1772439300000&signature=Jx2cTn0q4vXh",
     "expires_ms": 1_772_439_300_000,
 }

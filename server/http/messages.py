@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from field_schemas.access import Grant
 from field_schemas.labels import Label
+from media.derivatives import Region
 
 # Databases do not take NUL characters.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*\Z")]
@@ -132,11 +133,21 @@ class UploadStatus(msgspec.Struct, omit_defaults=True):
     detail: str | None = None
 
 
+class Publication(msgspec.Struct, frozen=True):
+    """A picture for the public, at most `side_px` on its longer side, with nothing left of what is `hidden`."""
+
+    hidden: Annotated[tuple[Region, ...], Meta(max_length=100)] = ()
+    side_px: Annotated[int, Meta(ge=16, le=8192)] = 1600
+
+
 class MediaLink(msgspec.Struct):
-    """A photo or video: `size` in bytes, and a `url` on this server that brings it until `expires_ms`."""
+    """A photo or video, or a picture made from one, and a `url` on this server that brings it until `expires_ms`.
+
+    `digest` is that of the original, `size` in bytes; null for a picture, which may not be made yet.
+    """
 
     digest: str
-    size: int
+    size: int | None
     media_type: str
     url: str
     expires_ms: int

@@ -33,7 +33,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if scope["path"].startswith("/v1/"):
-                    message["headers"] = _completed(scope["path"], list(message["headers"]))
+                    message["headers"] = completed(scope["path"], list(message["headers"]))
             await send(message)
 
         try:
@@ -42,7 +42,7 @@ class RequestLog:
             _write(scope, status, time.perf_counter() - started)
 
 
-def _completed(path: str, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def completed(path: str, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of an answer of the API, with those that all of its kind carry."""
     if not any(name.lower() == b"cache-control" for name, _ in headers):
         headers.append(_NO_STORE)

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from server.admission import Admission, Kind, Monotonic, TurnedAway
 from server.http.bodies import Incoming, Received, Room
 from server.http.problems import PROBLEM_JSON, preferred_language, problem_of
+from server.http.request_log import completed
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 
@@ -45,13 +46,12 @@ class Turnstile:
         if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_HEALTH):
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        device = _device_of(headers)
+        device = _device_of(dict(scope["headers"]))
         kind = Kind.WORK if scope["path"].startswith(_WORK) else Kind.NEWS
         try:
             self._admission.arrive(device, kind)
         except TurnedAway as refusal:
-            await self._turn_away(refusal, headers, send)
+            await self._turn_away(refusal, scope, send)
             return
         body = Incoming(receive, None if scope["path"].startswith(_UPLOADS) else self._room)
         with ExitStack() as visit:
@@ -59,7 +59,7 @@ class Turnstile:
             try:
                 await body.begin()
             except SyncError as error:
-                await self._refuse(error, headers, send, (b"connection", b"close"))
+                await self._refuse(error, scope, send, (b"connection", b"close"))
                 return
             await self._serve(scope, body, send, kind, visit)
 
@@ -95,14 +95,13 @@ class Turnstile:
             turn.end()
             body.forget()
 
-    async def _turn_away(self, refusal: TurnedAway, headers: dict[bytes, bytes], send: Send) -> None:
+    async def _turn_away(self, refusal: TurnedAway, scope: HTTPScope, send: Send) -> None:
         error = SyncError("too_many_requests" if refusal.crowded else "overloaded", str(refusal))
-        await self._refuse(error, headers, send, (b"retry-after", b"%d" % refusal.retry_after_s))
+        await self._refuse(error, scope, send, (b"retry-after", b"%d" % refusal.retry_after_s))
         self._note(refusal)
 
-    async def _refuse(
-        self, error: SyncError, headers: dict[bytes, bytes], send: Send, header: tuple[bytes, bytes]
-    ) -> None:
+    async def _refuse(self, error: SyncError, scope: HTTPScope, send: Send, header: tuple[bytes, bytes]) -> None:
+        headers = dict(scope["headers"])
         language = preferred_language(headers.get(b"accept-language", b"").decode("latin-1"))
         problem = problem_of(error, language, self._now_ms())
         body = _encode(problem)
@@ -110,8 +109,8 @@ class Turnstile:
             (b"content-type", PROBLEM_JSON.encode()),
             (b"content-length", b"%d" % len(body)),
             header,
-            (b"cache-control", b"no-store"),
         ]
+        sent = completed(scope["path"], sent)
         await send({"type": "http.response.start", "status": problem.status, "headers": sent})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

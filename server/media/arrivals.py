@@ -3,10 +3,8 @@
 What is checked, and how, is the `Check` that the server is started with; this finds what is due, and writes.
 """
 
-import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +16,7 @@ from field_schemas.record import Record, type_of
 from server.accounts.devices import Device
 from server.accounts.tables import devices
 from server.group_commit import PushQueue
+from server.media.pictures import Pictures
 from server.media.shelf import Blob, Shelf
 from server.media.tables import blobs, media_claims, media_references
 from server.storage.database import Database
@@ -64,6 +63,7 @@ class Arrivals:
         shelf: Shelf,
         queue: PushQueue,
         check: Check,
+        pictures: Pictures,
         now_ms: Milliseconds,
         random_bytes: RandomBytes,
     ) -> None:
@@ -71,6 +71,7 @@ class Arrivals:
         self._shelf = shelf
         self._queue = queue
         self._check = check
+        self._pictures = pictures
         self._now_ms = now_ms
         self._random_bytes = random_bytes
 
@@ -108,12 +109,14 @@ class Arrivals:
         try:
             arrival = await self._arrival(due)
             if arrival is not None:
-                async with self._file(due.blob) as file:
+                async with self._shelf.file(due.blob) as file:
                     await self._write(due, await self._check(file, arrival))
         except Exception as error:
             _log.warning("check_failed", digest=due.blob.digest, record=str(due.record), error=repr(error))
             arrival = None
         await self._note(due, done=arrival is not None)
+        if arrival is not None:
+            await self._pictures.prepare(due.blob)
         return arrival is not None
 
     async def _arrival(self, due: _Due) -> Arrival | None:
@@ -134,18 +137,6 @@ class Arrivals:
         async with self._database.read_engine.connect() as connection:
             row = (await connection.execute(select(devices).where(devices.c.id == change.device))).first()
         return Arrival(due.blob, record, change, Device(*row)) if row else None
-
-    @asynccontextmanager
-    async def _file(self, blob: Blob) -> AsyncIterator[Path]:
-        """The blob as a file here."""
-        path = self._shelf.bytes_of.path(blob.digest)
-        if path is not None:
-            yield path
-            return
-        with tempfile.TemporaryDirectory(prefix="gridwalk-check-") as folder:
-            copy = Path(folder) / "media"
-            await self._shelf.bytes_of.fetch(blob.digest, copy)
-            yield copy
 
     async def _write(self, due: _Due, verdict: Record) -> None:
         spec = type_of(type(verdict))

@@ -4,16 +4,17 @@ To name a digest proves nothing. A reference counts only where its author has sh
 reaches a picture by writing its digest into a record of their own.
 """
 
-import uuid
-
 from sqlalchemy import exists, select
 
+from field_schemas.access import Role, roles_in
 from field_schemas.registry import Registry
+from media.errors import MediaError
 from server.accounts.identities import Identity
 from server.media.shelf import Blob, stored_blob
 from server.media.tables import media_claims, media_references
 from server.storage.database import Database
 from sync.clock import Milliseconds
+from sync.errors import SyncError
 from sync.storage import StoredRecord
 from sync.visible import Sight
 
@@ -35,17 +36,34 @@ class Library:
             own = exists().where(media_claims.c.digest == digest, media_claims.c.user == who.user)
             if (await connection.execute(select(own))).scalar_one():
                 return blob
-            named = await connection.execute(_VOUCHED.where(media_references.c.digest == digest))
-            fields = {(row.record, row.field) for row in named}
-        return blob if await self._reads_any(who, fields) else None
+        return blob if await self._read_in(who, digest) else None
 
-    async def _reads_any(self, who: Identity, named: set[tuple[uuid.UUID, str]]) -> bool:
+    async def find_supervised(self, who: Identity, digest: str) -> Blob:
+        """The blob, where `who` supervises a record that names it.
+
+        Raises MediaError `media_unknown`, SyncError `role_denied` for who may only read it.
+        """
+        blob = await self.find(who, digest)
+        if blob is None:
+            raise MediaError("media_unknown", "it is not here, or not for this reader")
+        grants = Sight(self._registry, who.actor, self._now_ms()).grants
+        if not any(Role.SUPERVISOR in roles_in(grants, one.scopes) for one in await self._read_in(who, digest)):
+            raise SyncError("role_denied", "a supervisor of the record publishes its photos")
+        return blob
+
+    async def _read_in(self, who: Identity, digest: str) -> list[StoredRecord]:
+        """The records in which `who` reads that they name the blob."""
+        async with self._database.read_engine.connect() as connection:
+            rows = await connection.execute(_VOUCHED.where(media_references.c.digest == digest))
+            named = {(row.record, row.field) for row in rows}
         if not named:
-            return False
+            return []
         sight = Sight(self._registry, who.actor, self._now_ms())
         async with self._database.store.reading() as tx:
             records = await tx.records({record for record, _ in named})
-        return any(record in records and _reads(sight, records[record], field) for record, field in named)
+        return [
+            records[record] for record, field in named if record in records and _reads(sight, records[record], field)
+        ]
 
 
 _VOUCHED = (

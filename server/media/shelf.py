@@ -4,7 +4,10 @@ Bytes and rows live in two places, so the order matters: first the row, which no
 then the bytes, then the row says that they are there. Work that broke off in between is simply done again.
 """
 
+import tempfile
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -52,6 +55,18 @@ class Shelf:
         """The blob, if it is here."""
         async with self._database.read_engine.connect() as connection:
             return await stored_blob(connection, digest)
+
+    @asynccontextmanager
+    async def file(self, blob: Blob) -> AsyncIterator[Path]:
+        """The blob as a file here, which must not be changed. Raises MediaError `media_unknown`."""
+        path = self.bytes_of.path(blob.digest)
+        if path is not None:
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="gridwalk-media-") as folder:
+            copy = Path(folder) / "media"
+            await self.bytes_of.fetch(blob.digest, copy)
+            yield copy
 
     async def touch(self, digest: str) -> Blob | None:
         """A stored blob, which from now on stays for the time of grace; None where there is none."""

@@ -20,6 +20,7 @@ from field_schemas.scopes import of_person
 from field_schemas.types.values import ShortText, UserId
 from media.blobs import Blobs
 from media.errors import MediaError
+from media.inspection.inspector import Inspector
 from media.receiving import Body, Piece
 from media.tus import Metadata
 from media.uploads import Chunk, State
@@ -28,6 +29,7 @@ from server.accounts.tables import devices, users
 from server.group_commit import PushQueue, QueueBounds
 from server.media.arrivals import Arrival, Arrivals
 from server.media.parts import Media
+from server.media.pictures import Pictures
 from server.media.rows import StoredUpload, Wanted, upload_of
 from server.media.tables import blobs, media_claims, media_references, uploads
 from server.settings import Settings
@@ -73,7 +75,10 @@ class Desk:
         self.checked: list[Arrival] = []
         self.fails: dict[str, int] = {}
         self.who = Identity(USER, "Li", DEVICE, uuid.UUID(int=1), (GRANT,))
-        self.arrivals = Arrivals(database, self.media.shelf, self.queue, self.check, lambda: self.now, os.urandom)
+        pictures = Pictures(self.media.shelf, Inspector())
+        self.arrivals = Arrivals(
+            database, self.media.shelf, self.queue, self.check, pictures, lambda: self.now, os.urandom
+        )
 
     async def enrol(self) -> None:
         """The account and the device."""

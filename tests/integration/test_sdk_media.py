@@ -22,6 +22,8 @@ from field_schemas.access import Role
 from field_schemas.places import Position
 from field_schemas.types.finding import Finding
 from field_schemas.types.media_check import MediaCheck
+from media import exif as facts
+from media.derivatives import Region
 from tests.fake_server import REGISTRY, START_MS
 from tests.integration.http_server import GRID, PASSWORD, STREET, HttpServer
 from tests.photos import Shot, photo
@@ -113,6 +115,24 @@ async def test_others_look_at_it(server: HttpServer, tmp_path: Path) -> None:
         assert copy.exists()
         with pytest.raises(Rejected, match="media_unknown"):
             await outsider.media_file(seen, attached.ref)
+
+
+async def test_small_pictures_and_public_ones(server: HttpServer, tmp_path: Path) -> None:
+    """A reader gets a photo in small; a supervisor gets one for the public, without metadata, and others do not."""
+    content = photo(Shot(seed=6, size=(900, 600)))
+    async with (
+        device_of(server, tmp_path, INSPECTOR) as li,
+        device_of(server, tmp_path, SUPERVISOR) as chen,
+    ):
+        attached = await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", content))
+        await li.sync()
+        await chen.sync()
+        small = await chen.media_file(attached.record, attached.ref, "thumbnail")
+        public = await chen.public_picture(attached.record, attached.ref, Region(0.4, 0.4, 0.2, 0.2))
+        assert [facts.read(one).has_exif for one in (small, public)] == [False, False]
+        assert small.stat().st_size < public.stat().st_size
+        with pytest.raises(Rejected, match="role_denied"):
+            await li.public_picture(attached.record, attached.ref)
 
 
 async def test_through_a_connection_cut_again_and_again(server: HttpServer, tmp_path: Path) -> None:

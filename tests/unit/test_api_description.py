@@ -46,7 +46,7 @@ def test_examples_are_what_they_show(handlers: list[Any]) -> None:
                 if example is not None:
                     assert msgspec.json.decode(msgspec.json.encode(example), type=body)
                     shown += 1
-    assert shown == 21
+    assert shown == 23
 
 
 def test_references_lead_somewhere(handlers: list[Any]) -> None:

@@ -110,16 +110,17 @@ def test_addresses_are_not_found_by_guessing() -> None:
 
 
 def test_links_end() -> None:
-    """A link is good for its blob, up to its end."""
+    """A link is good for its blob, or one picture of it, up to its end."""
     links = Links(b"k" * 32)
-    signature = links.signature(PHOTO, 1_000)
-    links.check(PHOTO, 1_000, signature, 999)
-    for digest, until, given, now in (
-        (PHOTO, 1_000, signature, 1_000),
-        (PHOTO, 2_000, signature, 999),
-        ("sha256:" + "cd" * 32, 1_000, signature, 999),
-        (PHOTO, 1_000, "", 999),
+    signature = links.signature(PHOTO, "", 1_000)
+    links.check(PHOTO, "", 1_000, signature, 999)
+    for digest, picture, until, given, now in (
+        (PHOTO, "", 1_000, signature, 1_000),
+        (PHOTO, "", 2_000, signature, 999),
+        (PHOTO, "thumbnail", 1_000, signature, 999),
+        ("sha256:" + "cd" * 32, "", 1_000, signature, 999),
+        (PHOTO, "", 1_000, "", 999),
     ):
         with pytest.raises(MediaError) as caught:
-            links.check(digest, until, given, now)
+            links.check(digest, picture, until, given, now)
         assert caught.value.code == "link_invalid"

@@ -97,6 +97,14 @@ async def test_what_is_turned_away_is_not_looked_at() -> None:
     assert int(headers[b"retry-after"]) >= 2
 
 
+@pytest.mark.parametrize(("path", "version"), [("/v1/uploads/abc", b"1.0.0"), ("/v1/push", None)])
+async def test_uploads_are_turned_away_in_the_words_of_tus(path: str, version: bytes | None) -> None:
+    """A refused upload names the version of tus, as all answers to uploads do, and no other does."""
+    hall = Hall(at_once=1, waiting=0)
+    refused = await hall.enter(Client(path))
+    assert dict(refused.answer[0]["headers"]).get(b"tus-resumable") == version
+
+
 async def test_a_greedy_device_is_told_so() -> None:
     """A device with too many requests in gets 429, in its language."""
     hall = Hall(of_device=1)

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import click
 
-from client_sdk.demo import absence, losses, patrol, refusals, scopes, show, trees, trust, versions, wrong_clock
+from client_sdk.demo import (
+    absence,
+    evidence,
+    losses,
+    patrol,
+    refusals,
+    scopes,
+    show,
+    trees,
+    trust,
+    versions,
+    wrong_clock,
+)
 from client_sdk.demo.city import prepare
 from client_sdk.demo.stage import Stage, StageError
 
@@ -20,6 +32,7 @@ SCENES: Mapping[str, Scene] = {
     "refusal": refusals.play,
     "undo": trust.play_undo,
     "wrong-clock": wrong_clock.play,
+    "media": evidence.play,
     "receipt": trust.play_receipt,
     "repair": trust.play_repair,
     "restore": losses.play_restore,
@@ -46,6 +59,7 @@ def main(context: click.Context, scenes: tuple[str, ...], components: int, keep:
     refusal       a refused change is assigned, corrected and sent again
     undo          who did what, and taking back a change that went wrong
     wrong-clock   a phone's clock is days off; rights count as of the moment of the work
+    media         photos and a film over a bad network, and what the server finds in them
     receipt       the server signs for everything a phone has sent
     repair        a copy that silently broke is found and mended
     restore       the server comes back from an older backup

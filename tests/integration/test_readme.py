@@ -13,6 +13,7 @@ import pytest
 from client_sdk.demo.stage import Stage
 from tests.docs_pages import DOCS
 from tests.integration.cli import Gridwalk
+from tests.photos import Shot, photo
 
 ROOT = DOCS.parent
 PASSWORD = "a long password"
@@ -52,6 +53,7 @@ async def test_readme_as_typed(page: str, tmp_path: Path) -> None:
         secret = ["--password-stdin"] if words[:2] == ["user", "add"] else []
         gridwalk.well(*words, *secret, stdin=PASSWORD + "\n")
     (example,) = blocks("README.md", "python")
+    (tmp_path / "IMG_0412.jpg").write_bytes(photo(Shot(position=None)))
     try:
         await stage.start_server()
         script = tmp_path / "example.py"
@@ -60,6 +62,28 @@ async def test_readme_as_typed(page: str, tmp_path: Path) -> None:
     finally:
         await stage.stop_server()
     assert done.returncode == 0, done.stderr.decode()
+
+
+async def test_media_page_as_typed(tmp_path: Path) -> None:
+    """The example of the page about media runs: a photo without position is warned of, and reaches the server."""
+    stage = Stage(tmp_path)
+    gridwalk = Gridwalk(tmp_path, GRIDWALK_DATABASE_URL=f"sqlite:///{tmp_path / 'server.db'}")
+    gridwalk.environment["GRIDWALK_DATA_DIR"] = str(tmp_path)
+    for words in server_commands("README.md"):
+        secret = ["--password-stdin"] if words[:2] == ["user", "add"] else []
+        gridwalk.well(*words, *secret, stdin=PASSWORD + "\n")
+    (tmp_path / "IMG_0412.jpg").write_bytes(photo(Shot(position=None)))
+    (example,) = [block for block in blocks("docs/media.md", "python") if "Device.open" in block]
+    try:
+        await stage.start_server()
+        script = tmp_path / "example.py"
+        script.write_text(example.replace("http://127.0.0.1:8440", stage.url), encoding="utf-8")
+        done = await asyncio.to_thread(run_script, script)
+    finally:
+        await stage.stop_server()
+    assert done.returncode == 0, done.stderr.decode()
+    assert "照片没有位置" in done.stdout.decode()
+    assert "IMG_0412.jpg 已送达" in done.stdout.decode()
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/walkthrough.md", "docs/importing.md"])

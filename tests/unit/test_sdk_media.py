@@ -1,5 +1,6 @@
 """The queue of photos and videos on a device: attached offline, sent in order, kept until the server holds them."""
 
+import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator
@@ -114,6 +115,26 @@ async def test_records_before_media(tmp_path: Path, server: FakeServer) -> None:
         server.requests.clear()
         await li.sync()
     assert server.requests.index("POST /v1/push") < server.requests.index("POST /v1/uploads")
+
+
+async def test_a_sync_goes_between_two_chunks(tmp_path: Path, server: FakeServer) -> None:
+    """While a film is on its way, a record made meanwhile is pushed before the next chunk."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.attach(made, put(tmp_path, "walk.mp4", film() + bytes(3_000_000)))
+        meanwhile: list[asyncio.Task[object]] = []
+
+        async def report() -> None:
+            await li.create(finding("刚看到"))
+            await li.sync()
+
+        li.observe_media(lambda item: None if meanwhile else meanwhile.append(asyncio.create_task(report())))
+        await li.sync()
+        await asyncio.gather(*meanwhile)
+    pushes = [number for number, request in enumerate(server.requests) if request == "POST /v1/push"]
+    last_chunk = max(number for number, request in enumerate(server.requests) if request.startswith("PATCH"))
+    assert pushes[-1] < last_chunk
+    assert server.uploads.order == ["walk.mp4"]
 
 
 async def test_more_urgent_goes_between(tmp_path: Path, server: FakeServer) -> None:

@@ -166,16 +166,14 @@ class MediaDevice(AttendingDevice):
         await self._store.run(_keep_copy, part, name, record, self._parts.clock.now_ms())
 
     def _warnings(self, taken: TakenFile, record: Record) -> list[CheckFinding]:
-        """What would keep a photo that was just made from being verified, as the server will see it."""
-        if taken.media_type is None or not taken.media_type.startswith("image/"):
-            return []
+        """What would keep a file that was just made from being verified, as the server will see it."""
         clock = self._parts.clock
         captured = clock.captured()
         bounded = estimate(captured, clock.now_ms())
         spec = type_of(type(record))
         place = getattr(record, spec.place) if spec.place else None
         return exif.warnings(
-            exif.read(taken.path),
+            exif.origin(taken.path),
             CaptureTime(ms=bounded.ms, error_ms=bounded.error_ms, wall_ms=captured.wall_ms),
             place if isinstance(place, Position) else None,
         )

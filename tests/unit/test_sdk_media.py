@@ -394,6 +394,17 @@ async def test_warned_before_walking_away(tmp_path: Path, server: FakeServer) ->
     assert ("照片没有位置", "No position in this photo") in [(one.zh, one.en) for one in words]
 
 
+async def test_films_are_warned_of_too(tmp_path: Path, server: FakeServer) -> None:
+    """A film that says neither when nor where it was made is told, one that does is not."""
+    made_at = datetime.fromtimestamp(server.time.ms / 1000, UTC)
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        bare = await li.attach(made, put(tmp_path, "a.mp4", film()))
+        good = await li.attach(made, put(tmp_path, "b.mp4", film(made_at, "+22.5400+114.0500/")))
+    assert {warning.code for warning in bare.warnings} == {"time_missing", "place_missing"}
+    assert good.warnings == ()
+
+
 async def test_files_of_a_damaged_store_are_sent(tmp_path: Path, server: FakeServer) -> None:
     """Photos that wait when the store turns out damaged are found by their files, and sent."""
     async with phone(tmp_path, server, "li") as li:

@@ -20,6 +20,7 @@ COMMANDS = {
         "server.cli.backups:renew",
         "After pg_restore: tell all devices that the contents changed 更换纪元",
     ),
+    "media": ("server.cli.media:media", "Photos and videos: list, collect, verify 媒体"),
     "purge": ("server.cli.retention:purge", "Drop traces of deletions no device needs any more 清理"),
     "sample": ("server.cli.sampling:sample", "Write sample data of Futian 示例数据"),
     "demo": ("client_sdk.demo.command:main", "Watch a day's work on a real server 演示"),

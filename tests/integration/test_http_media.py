@@ -196,6 +196,18 @@ def test_sent_before_is_not_sent_again(phone: Phone, server: HttpServer) -> None
     assert known(stranger, photo()).headers["upload-offset"] == "0"
 
 
+def test_bytes_that_are_gone_are_asked_for(phone: Phone) -> None:
+    """Where the store has lost a photo, nobody is told that it is here already; sent again, it is there again."""
+    content = photo()
+    send(phone, content)
+    hexadecimal = digest_of(content)[7:]
+    blob = Path(phone.server.settings.data_dir) / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal
+    blob.unlink()
+    assert known(phone, content).headers["upload-offset"] == "0"
+    send(phone, content)
+    assert phone.server.client.get(link(phone, content)).content == content
+
+
 def test_two_senders_of_one_photo(server: HttpServer) -> None:
     """The same bytes sent by two people are stored once, and both may read them."""
     content = photo()

@@ -1,0 +1,122 @@
+"""gridwalk media ..."""
+
+from pathlib import Path
+
+import click
+
+from server.cli import tables
+from server.cli.session import done, known_types, loaded_settings, now_ms, run
+from server.cli.words import CommandFailed, say
+from server.keys import load_or_make_key
+from server.media.inventory import Inventory, Kept, Totals
+from server.media.parts import Media
+from server.media.upkeep import Collection
+from server.settings import Settings
+from server.storage.database import Database
+
+
+@click.group()
+def media() -> None:
+    """Photos and videos on the server 媒体.
+
+    \b
+    Example:
+      gridwalk media verify
+    """
+
+
+@media.command("list")
+@click.option("--limit", default=20, show_default=True, help="How many of the newest.")
+def list_(limit: int) -> None:
+    """The newest files: size, type, when they came, how many records name them; and what there is altogether.
+
+    \b
+    Example:
+      gridwalk media list --limit 100
+    """
+    settings = loaded_settings().settings
+    totals, newest = run(lambda database: _listed(settings, database, limit))
+    columns = (say("摘要", "digest"), say("类型", "type"), say("字节", "bytes"), say("收到", "stored"))
+    rows = [
+        (kept.digest, kept.media_type, f"{kept.size:,}", tables.moment(kept.stored_ms), kept.records)
+        for kept in newest
+    ]
+    tables.show((*columns, say("记录", "records")), rows)
+    done(
+        f"共 {totals.blobs:,} 个文件，{totals.bytes:,} 字节；另有 {totals.awaited:,} 个已登记、尚未到达。",
+        f"{totals.blobs:,} files, {totals.bytes:,} bytes; {totals.awaited:,} more are named and have not arrived.",
+    )
+
+
+@media.command()
+def collect() -> None:
+    """Let go of expired uploads, and of files that no record has named for media_grace_days 清理.
+
+    The server does this by itself every night.
+
+    \b
+    Example:
+      gridwalk media collect
+    """
+    settings = loaded_settings().settings
+    found = run(lambda database: _collected(settings, database))
+    if found is None:
+        done("另一个进程正在清理。", "Another process is collecting right now.")
+        return
+    done(
+        f"已清理 {found.uploads} 个未完成的上传、{found.blobs} 个文件，共 {found.bytes:,} 字节。",
+        f"{found.uploads} unfinished uploads and {found.blobs} files are gone, {found.bytes:,} bytes.",
+    )
+
+
+@media.command()
+def verify() -> None:
+    """Read every file and compare it with its digest 核对. Ends with an error where one is missing or damaged.
+
+    What is missing is stored again when somebody uploads the same file; what is damaged comes back from a backup.
+
+    \b
+    Example:
+      gridwalk media verify
+    """
+    settings = loaded_settings().settings
+    counted, faulty = run(lambda database: _verified(settings, database))
+    for kept, fault in faulty:
+        words = say("缺失", "missing") if fault == "missing" else say("损坏", "damaged")
+        click.echo(f"{kept.digest} {words}")
+    if faulty:
+        raise CommandFailed(
+            f"{counted:,} 个文件中有 {len(faulty):,} 个缺失或损坏；请从备份恢复",
+            f"{len(faulty):,} of {counted:,} files are missing or damaged: bring them back from a backup",
+        )
+    done(f"{counted:,} 个文件全部完好。", f"All {counted:,} files are there and whole.")
+
+
+def _media(settings: Settings, database: Database) -> Media:
+    try:
+        return Media(settings, database, known_types(settings), load_or_make_key(Path(settings.key_file)), now_ms)
+    except ValueError as error:
+        raise CommandFailed(f"媒体存储不可用：{error}", f"the media store cannot be used: {error}") from error
+
+
+async def _listed(settings: Settings, database: Database, limit: int) -> tuple[Totals, list[Kept]]:
+    inventory = Inventory(database, _media(settings, database).shelf)
+    return await inventory.totals(), await inventory.newest(limit)
+
+
+async def _collected(settings: Settings, database: Database) -> Collection | None:
+    media_here = _media(settings, database)
+    try:
+        return await media_here.upkeep.collect()
+    finally:
+        media_here.receiver.close()
+
+
+async def _verified(settings: Settings, database: Database) -> tuple[int, list[tuple[Kept, str]]]:
+    inventory = Inventory(database, _media(settings, database).shelf)
+    counted, faulty = 0, []
+    async for kept, fault in inventory.faults():
+        counted += 1
+        if fault is not None:
+            faulty.append((kept, fault))
+    return counted, faulty

@@ -1,0 +1,62 @@
+"""gridwalk media: what is there, and whether it is whole."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.cli.session import now_ms
+from sync.clock import DAY_MS
+from tests.integration.cli import Gridwalk
+from tests.integration.http_server import GRID, HttpServer
+from tests.integration.media import digest_of, media_ref, photo, send
+
+
+@pytest.fixture
+def city(database_url: str, tmp_path: Path) -> Iterator[HttpServer]:
+    """A running server of the test's own."""
+    with HttpServer(tmp_path / "data", database_url, key_file=str(tmp_path / "server.key")) as running:
+        yield running
+
+
+@pytest.fixture
+def gridwalk(database_url: str, tmp_path: Path) -> Gridwalk:
+    """The command line on the same database."""
+    return Gridwalk(tmp_path, database_url, GRIDWALK_KEY_FILE=str(tmp_path / "server.key"))
+
+
+def test_list_and_verify(city: HttpServer, gridwalk: Gridwalk, tmp_path: Path) -> None:
+    """Files are listed with their records; one that is missing and one that is damaged are named by verify."""
+    contents = [photo(), photo(), photo()]
+    phone = city.inspector()
+    for content in contents:
+        send(phone, content)
+    fields = {"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(contents[0]), media_ref(photo())]}
+    assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
+    listed = gridwalk.well("media", "list")
+    (named,) = [line for line in listed.splitlines() if digest_of(contents[0]) in line]
+    assert named.split()[-1] == "1"
+    assert "3 files, 3,000 bytes; 1 more are named and have not arrived." in listed
+    assert "All 3 files are there and whole." in gridwalk.well("media", "verify")
+    files = [tmp_path / "data" / "blobs" / "sha256" / one[7:9] / one[7:] for one in map(digest_of, contents)]
+    files[0].unlink()
+    files[1].write_bytes(photo())
+    printed = gridwalk("media", "verify")
+    assert printed.code == 1
+    assert set(printed.out.splitlines()) == {f"{digest_of(contents[0])} missing", f"{digest_of(contents[1])} damaged"}
+    assert "2 of 3 files are missing or damaged" in printed.err
+
+
+def test_collect(city: HttpServer, gridwalk: Gridwalk) -> None:
+    """What nothing has named for long goes; what is named, and what is fresh, stays."""
+    named = photo()
+    city.now_ms = now_ms() - 40 * DAY_MS
+    phone = city.inspector()
+    send(phone, photo())
+    send(phone, named)
+    fields = {"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(named)]}
+    assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
+    city.now_ms = now_ms()
+    send(city.inspector(), photo())
+    assert "1 files are gone, 1,000 bytes" in gridwalk.well("media", "collect")
+    assert "2 files, 2,000 bytes" in gridwalk.well("media", "list")

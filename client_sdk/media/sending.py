@@ -110,6 +110,7 @@ class Sender:
     def hurry(self) -> None:
         """Forget what was to wait: the user wants it tried now."""
         self._not_before_ms.clear()
+        self._failures.clear()
         self._expecting = True
 
     async def _send_one(self, whatever_rules: bool) -> bool:

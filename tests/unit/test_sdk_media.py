@@ -175,6 +175,18 @@ async def test_expired_upload_starts_anew(tmp_path: Path, server: FakeServer) ->
     assert server.uploads.blobs == {digest_of(content): content}
 
 
+async def test_resuming_does_not_wait_for_earlier_trouble(tmp_path: Path, server: FakeServer) -> None:
+    """After trouble upon trouble, resuming begins an upload that is gone anew at once."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
+        server.uploads.faults.extend(["409 upload_superseded", "gone", "409 upload_superseded"])
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.WAITING
+        await li.resume_media()
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
+
+
 async def test_quota_is_told_and_waited_for(tmp_path: Path, server: FakeServer) -> None:
     """A full quota is told in the user's words, not asked again before its time, and then the photo goes."""
     async with phone(tmp_path, server, "li") as li:

@@ -51,7 +51,7 @@ def test_a_revoked_devices_work_is_quarantined(revoked: Phone, wire: str) -> Non
 
 
 def test_a_supervisor_applies_quarantined_work(revoked: Phone) -> None:
-    """A supervisor who sets the refusal to applied makes the change by the own authority."""
+    """A supervisor who sets the refusal to applied makes the change by the own authority; it stays its author's."""
     change = revoked.change()
     verdict = revoked.verdict(change)
     boss = supervisor(revoked.server)
@@ -61,7 +61,7 @@ def test_a_supervisor_applies_quarantined_work(revoked: Phone) -> None:
     assert boss.verdict(applied)["outcome"] == "applied"
     made = record_of(boss, change["record"])
     assert made is not None
-    assert (made["fields"]["text"], made["owner"]) == ("盖板破损", boss.user)
+    assert (made["fields"]["text"], made["owner"]) == ("盖板破损", revoked.user)
 
 
 def test_the_inspector_cannot_apply_it(revoked: Phone) -> None:

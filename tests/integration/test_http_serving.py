@@ -125,7 +125,7 @@ def test_catalogue(server: HttpServer) -> None:
     assert "finding" in {row["name"] for row in types}
     assert server.client.get(types[0]["schema"]).json()["x-name"] == types[0]["name"]
     codes = {row["name"]: row for row in server.client.get("/v1/codes").json()["codes"]}
-    assert (codes["sequence_gap"]["status"], codes["role_denied"]["status"]) == (409, None)
+    assert (codes["sequence_gap"]["status"], codes["transition_illegal"]["status"]) == (409, None)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Gridwalk:
     def well(self, *words: str | Path, stdin: str = "") -> str:
         """Run a command that must succeed; what it printed."""
         printed = self(*words, stdin=stdin)
-        assert printed.code == 0, printed.err
+        assert printed.code == 0, printed.out[-3000:] + printed.err
         return printed.out
 
     def fails(self, *words: str | Path, stdin: str = "") -> str:

@@ -23,7 +23,7 @@ def test_the_mix_holds_everything() -> None:
     happened = {what for seed in range(12) for what in simulate(seed, Scenario()).happened}
     assert happened >= {
         "app updates", "applied", "conflict", "deployments", "merged", "purges", "quarantined",
-        "refused", "renamed after they were stored", "resolved", "restores", "server_behind", "undone", "wipes",
+        "refused", "renamed after they were stored", "restores", "server_behind", "undone", "wipes",
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from tests.integration.cli import Gridwalk
 HALF = len(SCENES) // 2
 
 
-# Left out: the scene "wrong-clock", whose claim of who wrote later fails at times here and never by hand: to be found.
+# Left out: "wrong-clock", whose claim of who wrote later fails at times here, never by hand: to be found.
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("language", "scenes", "end"),

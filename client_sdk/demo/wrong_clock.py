@@ -15,6 +15,8 @@ from sync.messages import Outcome
 
 _DAY_MS = 86_400_000
 _SURE_WITHIN_MS = 60_000
+_LATER_S = 1.0
+"""So much later is later beyond what either phone may be wrong by."""
 
 
 class _Said:
@@ -39,8 +41,12 @@ async def play(stage: Stage) -> None:
             await wang.sign_in("wang.wei", stage.password)
             await wang.sync()
             cover = (await li.find(Component, limit=1))[0]
+            # A first sync takes long, and its time is no surer than that; two short ones tell both phones the time.
+            await wang.sync()
+            await li.sync()
             await wang.update(cover, material="铸铁")
             said.note("wang.wei", ahead)
+            await right.sleep(_LATER_S)
             in_time = await report_finding(wang, cover, "授权期内所见", THIRD_STREET)
             await li.update(cover, material="球墨铸铁")
             said.note("li.na", right)

@@ -181,6 +181,9 @@ class MemoryTransaction:
     async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
         return sum(position > after for position in self.state.feeds.get(key, {})) >= count
 
+    async def feed_newest(self, key: str) -> FeedPosition:
+        return max(self.state.feeds.get(key, {}), default=FeedPosition())
+
     async def horizon(self) -> FeedPosition:
         return FeedPosition(0, self._store.last_version)
 

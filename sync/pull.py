@@ -15,6 +15,7 @@ from sync.errors import SyncError
 from sync.merge import Mark
 from sync.messages import PullRequest, PullResponse, WireRecord
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
+from sync.stretch import Stretch, Stretches
 from sync.visible import Sight
 
 SNAPSHOT_FROM = 10_000
@@ -33,15 +34,18 @@ async def pull(
     request: PullRequest,
     now_ms: int,
     snapshot_from: int = SNAPSHOT_FROM,
+    stretches: Stretches | None = None,
 ) -> PullResponse:
     """The next page for `reader`, by the grants that hold at `now_ms`.
+
+    `stretches` is what this server has kept of earlier pulls by the same `registry`.
 
     Raises SyncError `cursor_invalid`; `epoch_changed` when the cursor is of other contents; `cursor_expired` when
     it is older than traces of deleted records that are gone by now.
     """
     cursor = await _cursor(tx, request.cursor)
     sight = Sight(registry, reader, now_ms, request.types)
-    page = _Page(tx, registry, sight, request.limit, await tx.horizon(), request.deltas)
+    page = _Page(tx, stretches or Stretches(), registry, sight, request.limit, await tx.horizon(), request.deltas)
     offered: list[str] = []
     scopes = await views_of(tx, sight.grants)
     starts = _Starts(cursor, [await _cursor(tx, text) for text in request.loaded], scopes)
@@ -171,10 +175,18 @@ class _Page:
     """One page being filled from view after view."""
 
     def __init__(
-        self, tx: ReadTransaction, registry: Registry, sight: Sight, limit: int, horizon: FeedPosition, deltas: bool
+        self,
+        tx: ReadTransaction,
+        stretches: Stretches,
+        registry: Registry,
+        sight: Sight,
+        limit: int,
+        horizon: FeedPosition,
+        deltas: bool,
     ) -> None:
         self.tx = tx
         self.registry = registry
+        self._stretches = stretches
         self.sight = sight
         self.limit = limit
         self.horizon = horizon
@@ -190,37 +202,51 @@ class _Page:
 
         What the device may hold of the view and may not see any more it is told to forget.
         """
-        after = start.position
-        # The device may hold records that were written since it read them, by roles that it has lost meanwhile.
-        lost_roles = start.before > FeedPosition()
-        room = self.limit - len(self.records) - len(self.forget)
-        if room <= 0 or self._bytes > PAGE_BYTES:
-            self.more = True
-            return after
-        entries = await self.tx.feed(feed_key(view), after, room)
-        stored = await self.tx.records([entry.record for entry in entries])
-        held = start.complete if self._deltas else 0
-        show, records = self.sight.show, self.records
-        last = None
-        for entry in entries:
-            if self._bytes > PAGE_BYTES:
-                break
-            last = entry
-            record = stored[entry.record]
-            if (shown := show(record, held)) is None:
-                if entry.gone or lost_roles or self._may_have_moved(record):
-                    self.forget.add(record.id)
-            # What another view has sent whole stays whole.
-            elif (known := records.get(record.id)) is None or known.since:
-                records[record.id] = shown
-                self._bytes += len(record.fields)
-        if last is not None:
-            after = last.position
-        if len(entries) < room and (not entries or last is entries[-1]):
-            self.complete[view] = max([start.complete, *[entry.version for entry in entries]])
-            return max(after, self.horizon)
+        after, largest = start.position, start.complete
+        while not self._is_full(begun=after > start.position):
+            for stretch in await self._stretches.read(self.tx, feed_key(view), after, self._room):
+                if self._bytes > PAGE_BYTES:
+                    break
+                self._take(stretch, start)
+                after, largest = stretch.last, max(largest, stretch.largest)
+                if stretch.ends:
+                    self.complete[view] = largest
+                    return max(after, self.horizon)
         self.more = True
         return after
+
+    @property
+    def _room(self) -> int:
+        return self.limit - len(self.records) - len(self.forget)
+
+    def _is_full(self, *, begun: bool) -> bool:
+        # A page ends with a whole stretch, if it has one: so does the next begin where those of others do.
+        return self._room < (self._stretches.length if begun else 1) or self._bytes > PAGE_BYTES
+
+    def _take(self, stretch: Stretch, start: ViewCursor) -> None:
+        # The device may hold records that were written since it read them, by roles that it has lost meanwhile.
+        lost_roles = start.before > FeedPosition()
+        held = start.complete if self._deltas else 0
+        for kind in stretch.kinds:
+            lens = self.sight.lens(kind.type, kind.scopes)
+            if lens is None:
+                self.forget.update(
+                    record.id
+                    for record in kind.records
+                    if lost_roles or record.id in stretch.gone or self._may_have_moved(record)
+                )
+            elif held:
+                self._add([lens.shows(record, held) for record in kind.records])
+            else:
+                self.records.update(kind.shown(lens))
+                self._bytes += kind.size
+
+    def _add(self, shown: Iterable[WireRecord]) -> None:
+        for record in shown:
+            # What another view has sent whole stays whole.
+            if (known := self.records.get(record.id)) is None or known.since:
+                self.records[record.id] = record
+                self._bytes += len(bytes(record.fields))
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

@@ -151,6 +151,12 @@ class ReadTransaction(Protocol):
     async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
         """Whether `feed` would give at least `count` (1 or more) entries past `after`; none of them is read."""
 
+    async def feed_newest(self, key: str) -> FeedPosition:
+        """The position of the last entry of a feed, settled or not; the very start where there is none.
+
+        It differs after anything was written to a feed that was settled to its end.
+        """
+
     async def horizon(self) -> FeedPosition:
         """The last position that is settled: nothing at or before it can still appear in any feed."""
 

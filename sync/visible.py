@@ -46,6 +46,20 @@ class Lens(msgspec.Struct, frozen=True):
             fields = self.masked(fields)
         return fields if self.older is None else _encode(self.spec.downgraded(_decode(fields), self.older))
 
+    def shows(self, record: StoredRecord, held: int = 0) -> WireRecord:
+        """The record as the reader sees it. Raises SyncError `server_behind`.
+
+        A delta may do where the reader is likely to have what was written up to version `held`.
+        """
+        if record.deleted:
+            return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
+        if record.type_version != self.spec.form:
+            record = record_now(self.spec, record)
+        if held and self.older is None and (changed := delta(self.spec, record, held)) is not None:
+            return changed
+        fields = record.fields if self.readable is None and self.older is None else self.shown(record.fields)
+        return WireRecord(record.id, record.type, record.version, msgspec.Raw(fields), record.owner)
+
 
 def grants_held(reader: Actor, now_ms: int) -> tuple[Grant, ...]:
     """What `reader` may see at `now_ms`, implied grants included."""
@@ -90,20 +104,7 @@ class Sight:
             raise behind(spec, known)
         return Lens(spec, spec.readable_fields(roles), known if known < spec.form else None)
 
-    def show(self, record: StoredRecord, held: int = 0) -> WireRecord | None:
-        """The record as the reader may see it; None where that is not at all. Raises SyncError `server_behind`.
-
-        A delta may do where the reader is likely to have what was written up to version `held`.
-        """
+    def show(self, record: StoredRecord) -> WireRecord | None:
+        """The record as the reader may see it; None where that is not at all. Raises SyncError `server_behind`."""
         lens = self.lens(record.type, record.scopes)
-        if lens is None:
-            return None
-        if record.deleted:
-            return WireRecord(record.id, record.type, record.version, owner=record.owner, deleted=True)
-        if record.type_version != lens.spec.form:
-            record = record_now(lens.spec, record)
-        if held and lens.older is None and (changed := delta(lens.spec, record, held)) is not None:
-            return changed
-        return WireRecord(
-            record.id, record.type, record.version, msgspec.Raw(lens.shown(record.fields)), record.owner
-        )
+        return None if lens is None else lens.shows(record)

@@ -197,6 +197,9 @@ class SimulatedTransaction:
         rows = (await self._step()).feeds.get(key, {})
         return sum(position > after and position.tx < self.bound for position in rows) >= count
 
+    async def feed_newest(self, key: str) -> FeedPosition:
+        return max((await self._step()).feeds.get(key, {}), default=FeedPosition())
+
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self.bound - 1, MAX_INTEGER)
 

@@ -45,11 +45,14 @@ from sync.push import push
 from sync.receipts import receipt
 from sync.snapshot import decode_block
 from sync.storage import Collision
+from sync.stretch import Stretches
 from sync.verify import digest, fetch
 
 MSGPACK = "application/msgpack"
 _PROOF_WINDOW_MS = 120_000
 _WRITERS = 2
+_STRETCH = 2
+"""Entries that are kept together: few, so that much happens between reading and showing them."""
 _SNAPSHOT_FROM, _BLOCK_RECORDS, _MADE_ANEW = 4, 2, 0.3
 _ATTEMPTS = 5
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
@@ -111,6 +114,7 @@ class Server:
         self._requests: list[asyncio.Future[httpx.Response | None]] = []
         self._pushes = PushQueue(self._commit)
         self._snapshots: dict[str, MadeSnapshot] = {}
+        self._stretches = Stretches(_STRETCH)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -121,6 +125,7 @@ class Server:
         self.steps_to_live = None
         self._pushes.clear()
         self._snapshots.clear()
+        self._stretches = Stretches(_STRETCH)
         self._tasks = [asyncio.ensure_future(self._pushes.write()) for _ in range(_WRITERS)]
 
     def kill(self) -> None:
@@ -289,7 +294,7 @@ class Server:
         grants, now = self._grants(session.user), self._world.now_ms()
         async with self._store.reading() as tx:
             reader = Actor(session.user, session.device, grants)
-            page = await pull(tx, self.program.registry, reader, asked, now, _SNAPSHOT_FROM)
+            page = await pull(tx, self.program.registry, reader, asked, now, _SNAPSHOT_FROM, self._stretches)
             self._world.on_delivery(session, grants, now, page.records, tx)
         return page
 

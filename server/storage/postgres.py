@@ -190,6 +190,10 @@ class PostgresTransaction:
     async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
         return bool(await self._driver.fetch(sql.FEED_HOLDS, _text(key), *after, self._horizon, count - 1))
 
+    async def feed_newest(self, key: str) -> FeedPosition:
+        newest = await self._driver.fetchrow(sql.FEED_NEWEST, _text(key))
+        return FeedPosition(*newest) if newest else FeedPosition()
+
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self._horizon - 1, MAX_INTEGER)
 

@@ -36,6 +36,7 @@ FEED_HOLDS = """
     SELECT 1 FROM feed
     WHERE feed = $1 AND (tx, version) > ($2, $3) AND tx < $4 ORDER BY tx, version LIMIT 1 OFFSET $5
 """
+FEED_NEWEST = "SELECT tx, version FROM feed WHERE feed = $1 ORDER BY tx DESC, version DESC LIMIT 1"
 MEMBERS = """
     SELECT records.id, records.version, records.type, records.scopes, feed.tx
     FROM feed JOIN records ON records.id = feed.record

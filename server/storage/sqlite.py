@@ -55,6 +55,7 @@ _CHANGES = f"{_IDS} SELECT {sql.CHANGE_COLUMNS} FROM ids CROSS JOIN changes USIN
 _DEVICES = f"{_IDS} SELECT device, held FROM ids CROSS JOIN device_sequences ON device = id"
 _FEED = _numbered(sql.FEED)
 _FEED_HOLDS = _numbered(sql.FEED_HOLDS)
+_FEED_NEWEST = _numbered(sql.FEED_NEWEST)
 _FEEDS_WITHIN = _numbered(sql.FEEDS_WITHIN)
 _HISTORY = _numbered(sql.HISTORY)
 _SCAN_FIRST = _numbered(sql.SCAN_FIRST)
@@ -196,6 +197,9 @@ class SqliteTransaction:
 
     async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
         return bool(await self._rows(_FEED_HOLDS, key, *after, _ALL_TX, count - 1))
+
+    async def feed_newest(self, key: str) -> FeedPosition:
+        return max([FeedPosition(*row) for row in await self._rows(_FEED_NEWEST, key)], default=FeedPosition())
 
     async def horizon(self) -> FeedPosition:
         ((version,),) = await self._rows(_HORIZON)

@@ -9,15 +9,28 @@ import pytest
 from server.storage import sql
 from server.storage.database import Database
 from server.storage.postgres import PostgresTransaction
-from sync.storage import FeedPosition, Store
+from sync.storage import FeedPosition, Store, WriteTransaction
+from sync.stretch import Stretch, Stretches
 from tests.contracts.samples import (
     START,
     STREET,
     a_batch,
+    a_record,
     add_entries,
     an_id,
     read_feed,
 )
+
+
+async def add_record(writer: WriteTransaction, number: int) -> None:
+    """The `number`th record, and its entry in the street."""
+    await writer.write(a_batch(records=[a_record(number)]))
+    await add_entries(writer, 1, first_record=number)
+
+
+def ids_of(stretches: list[Stretch]) -> list[uuid.UUID]:
+    """The records of stretches."""
+    return [record.id for stretch in stretches for kind in stretch.kinds for record in kind.records]
 
 
 async def position_after(store: Store) -> FeedPosition:
@@ -121,3 +134,30 @@ async def test_page_reads_no_more_than_itself(here: Database) -> None:
         assert isinstance(reader, PostgresTransaction)
         plan = await reader._driver.fetch(f"EXPLAIN {sql.FEED}", STREET, 0, 0, 2**62, 100)
     assert not [line for (line,) in plan if "Sort" in line]
+
+
+async def test_what_is_not_settled_is_not_kept(here: Database, there: Database) -> None:
+    """A writer who commits behind a later one is seen by readers who had been given what the later one wrote."""
+    kept = Stretches(length=1)
+    async with here.store.writing() as slow:
+        async with there.store.writing() as quick:
+            await add_record(quick, 2)
+        async with there.store.reading() as reader:
+            early = await kept.read(reader, STREET, START, 10)
+            unsettled = await reader.feed_newest(STREET)
+        await add_record(slow, 1)
+    async with there.store.reading() as reader:
+        late = await kept.read(reader, STREET, START, 10)
+    assert (ids_of(early), unsettled > START) == ([], True)
+    assert sorted(ids_of(late)) == [an_id(1), an_id(2)]
+
+
+async def test_a_write_by_another_process_is_seen(here: Database, there: Database) -> None:
+    """What one process keeps is not used after another has written to the feed."""
+    kept = Stretches(length=1)
+    for number in (1, 2, 3):
+        async with here.store.writing() as writer:
+            await add_record(writer, number)
+        async with there.store.reading() as reader:
+            found = await kept.read(reader, STREET, START, 10)
+        assert sorted(ids_of(found)) == [an_id(one) for one in range(1, number + 1)]

@@ -112,3 +112,14 @@ async def test_feed_of_any_name(store: Store, feed: str) -> None:
     assert await read_feed(store, feed=feed) == [an_id(2)]
     async with store.reading() as reader:
         assert len(await reader.feeds_within(feed)) == 1
+
+
+async def test_feed_newest(store: Store) -> None:
+    """The newest entry of a feed is the last written, and an empty feed has none."""
+    async with store.writing() as tx:
+        rows = await add_entries(tx, 3)
+        await add_entries(tx, 2, "grid:440304002", first_record=8)
+    async with store.reading() as reader:
+        newest = await reader.feed_newest(STREET)
+        none = await reader.feed_newest("grid:440305")
+    assert (newest, none) == (FeedPosition(rows[-1].tx, rows[-1].version), FeedPosition())

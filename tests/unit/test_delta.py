@@ -220,8 +220,9 @@ async def test_programs_that_know_an_older_version_get_whole_records() -> None:
     await office.write(li, "component", key, component())
     async with office.store.reading() as tx:
         stored = (await tx.records([key]))[key]
-    shown = [Sight(REGISTRY, li, office.now, {"component": known}).show(stored, 1_000) for known in (1, 0)]
-    assert [one.since > 0 for one in shown if one] == [True, False]
+    sights = [Sight(REGISTRY, li, office.now, {"component": known}) for known in (1, 0)]
+    lenses = [sight.lens("component", stored.scopes) for sight in sights]
+    assert [lens.shows(stored, 1_000).since > 0 for lens in lenses if lens] == [True, False]
 
 
 def test_a_copy_that_lacks_what_it_should_hold_is_not_used() -> None:

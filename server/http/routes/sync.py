@@ -27,6 +27,7 @@ from sync.errors import SyncError
 from sync.messages import PullRequest, PullResponse, PushRequest, PushResponse
 from sync.pull import pull
 from sync.storage import FeedPosition, Store
+from sync.stretch import Stretches
 
 TAG = Label("同步", "Sync")
 _log = structlog.get_logger(__name__)
@@ -81,6 +82,7 @@ class Reading:
         self._devices = devices
         self._bounds = bounds
         self._now_ms = now_ms
+        self._stretches = Stretches()
 
     async def page(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse:
         """The page in the encoding of the answer. Raises SyncError `client_too_old`, and as `pull`."""
@@ -88,7 +90,9 @@ class Reading:
             detail = f"protocol {wanted.protocol}; at least {self._bounds.min_protocol} is needed"
             raise SyncError("client_too_old", detail)
         async with self._store.reading() as tx:
-            page = await pull(tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from)
+            page = await pull(
+                tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from, self._stretches
+            )
         return page_for_json(page) if answer_wire(request) is Wire.JSON else page
 
     async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:

@@ -6,9 +6,9 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import jwt
@@ -181,7 +181,7 @@ class LoadDevice:
         return new_id(self._random_bytes)
 
     def change(
-        self, record_type: str, fields: dict[str, Any], record: uuid.UUID | None = None, base: int = 0
+        self, record_type: str, fields: Mapping[str, object], record: uuid.UUID | None = None, base: int = 0
     ) -> Change:
         """The device's next change: of `record` as seen at version `base`, or the creation of a new one."""
         time_ms = now_ms()
@@ -197,7 +197,7 @@ class LoadDevice:
             base=base,
         )
 
-    def changes(self, record_type: str, count: int, fields: dict[str, Any]) -> list[Change]:
+    def changes(self, record_type: str, count: int, fields: Mapping[str, object]) -> list[Change]:
         """`count` creations, numbered on from the last."""
         return [self.change(record_type, fields) for _ in range(count)]
 
@@ -255,6 +255,8 @@ class LoadDevice:
         return jwt.encode(claims, self._key, "EdDSA", {"typ": "dpop+jwt", "jwk": jwk})
 
 
-def batches(device: LoadDevice, record_type: str, fields: dict[str, Any], count: int, size: int = 100) -> list[bytes]:
+def batches(
+    device: LoadDevice, record_type: str, fields: Mapping[str, object], count: int, size: int = 100
+) -> list[bytes]:
     """`count` encoded pushes of `size` creations each."""
     return [encoder.encode(PushRequest(device.changes(record_type, size, fields))) for _ in range(count)]

@@ -88,8 +88,22 @@ async def pull(place: Place) -> list[Figure]:
         results = await take_turns(contestants, QUICK_RUNS if place.quick else RUNS)
     what = f"pull of {records:,}, {CLIENTS} devices, {place.database}"
     found, bare_name = results["ours"], "Litestar without rules"
+    anew = await _pull_of_areas(place, records)
     return [
+        figure(f"{what}, an area each, more than is kept in memory", anew.rate, "records/s", "one area", found.rate),
         figure(what, found.rate, "records/s", f"raw {place.database}", results["raw"].rate, PULL_GOAL),
         figure(f"{what}, beside a bare endpoint", found.rate, "records/s", bare_name, results["bare"].rate),
         *_costs(what, "record", found, results["bare"], bare_name),
     ]
+
+
+async def _pull_of_areas(place: Place, records: int) -> Result:
+    """Each device pulls a street of its own: together more than the server keeps, so that each page is read anew."""
+    streets = [f"{servers.GRID[:6]}{number:03}" for number in range(101, 101 + CLIENTS)]
+    async with servers.ours(place, 2 * CLIENTS, areas=streets) as one:
+        readers, writers = one.devices[:CLIENTS], one.devices[CLIENTS:]
+        for street, writer in zip(streets, writers, strict=True):
+            fields = servers.FIELDS | {"grid": f"{street}001001"}
+            await servers.pushes([writer], records // servers.BATCH, fields)()
+        found = {"areas": Contestant(lambda: servers.pulls(readers, 1), one.pids)}
+        return (await take_turns(found, QUICK_RUNS if place.quick else RUNS))["areas"]

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -39,11 +39,15 @@ class Ours(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def ours(place: Place, clients: int, processes: int = 1) -> AsyncIterator[Ours]:
-    """Our server at `place`, which may have been initialised before."""
+async def ours(
+    place: Place, clients: int, processes: int = 1, areas: Sequence[str] = (GRID[:6],)
+) -> AsyncIterator[Ours]:
+    """Our server at `place`, which may have been initialised before. The devices share the areas out."""
     stages = [Stage(place.folder, place.url) for _ in range(processes)]
     await stages[0].command("init")
-    members = await enrol(stages[0], f"load{uuid.uuid4().hex[:6]}-", [f"grid:{GRID[:6]}"] * clients)
+    members = await enrol(
+        stages[0], f"load{uuid.uuid4().hex[:6]}-", [f"grid:{areas[number % len(areas)]}" for number in range(clients)]
+    )
     devices = [member.device for member in members]
     try:
         for stage in stages:
@@ -78,9 +82,9 @@ async def bare(place: Place, clients: int) -> AsyncIterator[Bare]:
         await process.wait()
 
 
-def pushes(devices: Sequence[LoadDevice], each: int) -> Work:
+def pushes(devices: Sequence[LoadDevice], each: int, fields: Mapping[str, object] = FIELDS) -> Work:
     """All devices send `each` batches of creations."""
-    return sending([(device, batches(device, "finding", FIELDS, each)) for device in devices])
+    return sending([(device, batches(device, "finding", fields, each)) for device in devices])
 
 
 def sending(work: list[tuple[LoadDevice, list[bytes]]]) -> Work:

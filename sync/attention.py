@@ -11,6 +11,8 @@ from sync.merge import CREATION, Mark
 from sync.messages import Change
 from sync.storage import LoggedChange
 
+FOR_PEOPLE = ("conflict", "refusal")
+"""The types of what people are to deal with."""
 CLOSED_BY_DELETION = {"conflict": "resolved", "refusal": "dismissed"}
 """The state in which the deletion of its record leaves what was open about it, by type."""
 

@@ -8,8 +8,9 @@ import msgspec
 
 from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
+from sync.draft import Draft
 from sync.errors import Refused
-from sync.merge import CREATION, Mark, Write
+from sync.merge import CREATION, Mark, Merged, Write, merge
 from sync.storage import LoggedChange
 
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -31,6 +32,23 @@ def check_undo(undone: uuid.UUID, history: Iterable[LoggedChange], patch: Mappin
     changed = {name for one in history if one.id == undone for name in _fields(one.before)}
     if not patch or patch.keys() - changed:
         raise Refused("value_invalid", f"this does not take {undone} back")
+
+
+def merge_undo(
+    spec: RecordType[Any], draft: Draft, patch: Mapping[str, Any], write: Write, undone: uuid.UUID, version: int
+) -> Merged:
+    """Merge a `patch` that takes back the change `undone`, which made `version`, and leaves later work as it stands.
+
+    People decide where the field is for review. Raises Refused.
+    """
+    later = overtaken(spec, draft.marks, patch, version)
+    own = {name: operand for name, operand in patch.items() if name not in later}
+    merged = merge(spec, draft.fields, draft.marks, own, write)
+    differs = [name for name in later if draft.fields.get(name, spec.defaults.get(name)) != patch[name]]
+    merged.combined |= bool(differs)
+    merged.disputed += [name for name in differs if spec.fields[name].policy is Policy.REVIEW]
+    note_undo(undone, merged.marks, write)
+    return merged
 
 
 def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:

@@ -13,6 +13,7 @@ import sync.draft
 import sync.merge
 import sync.pull
 import sync.push
+import sync.undo
 import sync.visible
 from client_sdk.attending import AttendingDevice
 from client_sdk.exchange import Exchange
@@ -28,8 +29,8 @@ from field_schemas.policies import Policy
 from field_schemas.record import Field, RecordType
 from sync.authority import Actor, HeldRoles
 from sync.clock import Bounded, Captured, estimate
+from sync.consequences import Consequences
 from sync.cursor import Cursor
-from sync.decision import Decision
 from sync.errors import SyncError
 from sync.forms import record_now
 from sync.merge import FieldMerge, Mark, Write
@@ -200,7 +201,7 @@ def undo_twice(plant: pytest.MonkeyPatch) -> None:
 
     plant.setattr(AttendingDevice, "undo", again)
     plant.setattr(writing, "_is_undone", lambda _tables, _write: False)
-    plant.setattr(sync.decision, "note_undo", lambda _change, _marks, _write: None)
+    plant.setattr(sync.undo, "note_undo", lambda _change, _marks, _write: None)
 
 
 def leave_conflicts_behind(plant: pytest.MonkeyPatch) -> None:
@@ -208,7 +209,7 @@ def leave_conflicts_behind(plant: pytest.MonkeyPatch) -> None:
 
     async def nothing(*_: object) -> None: ...
 
-    plant.setattr(Decision, "_take_along", nothing)
+    plant.setattr(Consequences, "take_along", nothing)
 
 
 def resurrect_what_was_purged(plant: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,7 @@ class RecordType(Generic[R]):
         self._from_json = msgspec.json.Decoder(self.patch_type)
         self._from_msgpack = msgspec.msgpack.Decoder(self.patch_type)
         self._typed = msgspec.msgpack.Decoder(cls)
+        self.reserved_fields = frozenset(name for name, f in self.fields.items() if f.write is not None)
         self.limited_fields = frozenset(name for name, f in self.fields.items() if f.read is not None)
         self.checked = {name: f.check for name, f in self.fields.items() if f.check is not None}
         self.searchable = tuple(name for name, f in self.fields.items() if f.searchable)

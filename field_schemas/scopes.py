@@ -5,7 +5,7 @@ grid 15 digits), `person` (a user id), `dept` (a department code), `case` (a cas
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -62,16 +62,20 @@ FOR_EVERYBODY = ScopeRule("all")
 """The record is for everyone whose role may read its type."""
 
 
-def scopes_of(rules: Iterable[ScopeRule], fields: Mapping[str, Any], owner: str | None) -> tuple[str, ...]:
+def scopes_of(rules: tuple[ScopeRule, ...], fields: Mapping[str, Any], owner: str | None) -> tuple[str, ...]:
     """The scopes of a record with these `fields`, sorted, without repeats."""
+    values = [owner if rule.field is None else fields.get(rule.field) for rule in rules]
+    return _scopes(rules, *[tuple(value) if isinstance(value, list) else value for value in values])
+
+
+@functools.lru_cache(_REMEMBERED)
+def _scopes(rules: tuple[ScopeRule, ...], *values: Any) -> tuple[str, ...]:
     found: set[str] = set()
-    for rule in rules:
+    for rule, value in zip(rules, values, strict=True):
+        prefix = "" if rule.kind == "scope" else f"{rule.kind}:"
         if rule.kind == "all":
             found.add(EVERYBODY)
-            continue
-        value = owner if rule.field is None else fields.get(rule.field)
-        prefix = "" if rule.kind == "scope" else f"{rule.kind}:"
-        if isinstance(value, (list, tuple)):
+        elif isinstance(value, tuple):
             found.update([f"{prefix}{key}" for key in value if key])
         elif value:
             found.add(f"{prefix}{value}")
@@ -93,9 +97,9 @@ def feed_key(scope: str) -> str:
 
 
 @functools.lru_cache(_REMEMBERED)
-def feeds_of(scopes: tuple[str, ...]) -> frozenset[str]:
-    """The feeds that carry a record lying in `scopes`."""
-    return frozenset(map(feed_key, scopes))
+def feeds_of(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """The feeds that carry a record lying in `scopes`, sorted, without repeats."""
+    return tuple(sorted(set(map(feed_key, scopes))))
 
 
 @functools.lru_cache(_REMEMBERED)

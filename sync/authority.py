@@ -1,5 +1,6 @@
 """Who may make a change: judged by the grants that held when it was captured. Pure."""
 
+import functools
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ SERVER_DEVICE = uuid.UUID("00000000-0000-8000-8000-000000000001")
 """The device id under which the server logs its own changes."""
 SERVER_USER = "gridwalk"
 _SYSTEM = frozenset({Role.SYSTEM})
+_REMEMBERED = 10_000
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -36,10 +38,16 @@ class Actor(msgspec.Struct, frozen=True):
 
 
 class HeldRoles:
-    """The roles an actor holds over scopes, by time; answers are remembered for one push or pull."""
+    """The roles an actor holds over scopes, by time; answers are remembered for one push or pull.
+
+    `numbered` says whether the actor's changes come from a device: numbered, and kept as refusals where they are
+    refused. `writer` is that device as marks name it.
+    """
 
     def __init__(self, actor: Actor) -> None:
         self.user = actor.user
+        self.writer = str(actor.device)
+        self.numbered = actor.device != SERVER_DEVICE
         self._actor = actor
         self._turns = sorted({grant.valid_from for grant in actor.grants}.union(_ends(actor.grants)))
         self._known: dict[tuple[int, tuple[str, ...]], frozenset[Role]] = {}
@@ -118,6 +126,7 @@ def permit_delete(spec: RecordType[Any], roles: HeldRoles, scopes: tuple[str, ..
     return held
 
 
+@functools.lru_cache(_REMEMBERED)
 def _beyond_oneself(scopes: tuple[str, ...], user: str) -> tuple[str, ...]:
     """The scopes that are not the author's own; all of them where there are no others."""
     own = f"person:{user}"
@@ -136,5 +145,5 @@ def _check_roles(spec: RecordType[Any], held: frozenset[Role], allowed: frozense
 
 
 def _check_fields(spec: RecordType[Any], held: frozenset[Role], patch: Iterable[str]) -> None:
-    if denied := denied_fields(spec.fields, patch, held):
+    if not spec.reserved_fields.isdisjoint(patch) and (denied := denied_fields(spec.fields, patch, held)):
         raise Refused("field_denied", f"{spec.name}: {', '.join(denied)}")

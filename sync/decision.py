@@ -13,7 +13,7 @@ from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
 from sync.attention import FOR_PEOPLE
-from sync.authority import SERVER, Actor, HeldRoles
+from sync.authority import Actor, HeldRoles
 from sync.clock import estimate, stamp_at
 from sync.consequences import Consequences
 from sync.corrected import completed, merge_corrected
@@ -49,11 +49,6 @@ class Rules(msgspec.Struct, frozen=True):
     offline_ms: int
 
 
-def numbered(actor: Actor) -> bool:
-    """Whether changes of `actor` come from a device: numbered, and kept as refusals where they are refused."""
-    return actor.device != SERVER.device
-
-
 class Decision:
     """One change on its way to a verdict."""
 
@@ -66,7 +61,7 @@ class Decision:
         self.roles = roles
         self.actor = submission.actor
         # What follows from a change is the server's, made for the change's author.
-        self.by_server = change.seq == 0 or not numbered(submission.actor)
+        self.by_server = change.seq == 0 or not roles.numbered
         self.change = change
         self.submission = submission
         self.time = authority.vouched(estimate(change.captured, submission.received_ms), submission.actor)
@@ -250,8 +245,9 @@ class Decision:
         self.version = await self.work.version()
         stamp = min(self.change.stamp, latest)
         # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
-        writer = refused.device if refused else self.change.id if self.by_server else self.actor.device
-        return Write(stamp, str(writer), self.change.base, self.version, roles, late=refused is not None)
+        other = refused.device if refused else self.change.id if self.by_server else None
+        device = str(other) if other else self.roles.writer
+        return Write(stamp, device, self.change.base, self.version, roles, late=refused is not None)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks

@@ -21,7 +21,19 @@ _VERSIONS_AT_ONCE = 64
 class Draft:
     """One record as it stands within the transaction. `stored` is what it was before, None for a new one."""
 
-    __slots__ = ("deleted", "fields", "id", "marks", "owner", "scopes", "stored", "type", "type_version", "version")
+    __slots__ = (
+        "changed",
+        "deleted",
+        "fields",
+        "id",
+        "marks",
+        "owner",
+        "scopes",
+        "stored",
+        "type",
+        "type_version",
+        "version",
+    )
 
     def __init__(
         self,
@@ -41,6 +53,7 @@ class Draft:
         self.fields: dict[str, Any] = {}
         self.marks: dict[str, Mark] = {}
         self.deleted = False
+        self.changed = False
 
     @classmethod
     def of(cls, stored: StoredRecord) -> "Draft":
@@ -81,7 +94,7 @@ class Workspace:
         self.sequences: dict[uuid.UUID, int] = {}
         self._new_log: list[LoggedChange] = []
         self._drafts: dict[uuid.UUID, Draft | None] = {}
-        self._dirty: dict[uuid.UUID, Draft] = {}
+        self._changed: list[Draft] = []
         self._next_version = 0
         self._last_version = -1
 
@@ -123,8 +136,10 @@ class Workspace:
 
     def put(self, draft: Draft) -> None:
         """Keep a changed draft."""
-        self._drafts[draft.id] = draft
-        self._dirty[draft.id] = draft
+        if not draft.changed:
+            draft.changed = True
+            self._drafts[draft.id] = draft
+            self._changed.append(draft)
 
     def log(self, change: LoggedChange) -> None:
         """Keep a decided change."""
@@ -151,14 +166,14 @@ class Workspace:
         removed: list[FeedRow] = []
         added: list[FeedRow] = []
         records: list[StoredRecord] = []
-        for draft in self._dirty.values():
+        for draft in self._changed:
             stored = draft.to_stored(self.tx.tx)
             records.append(stored)
             now = feeds_of(stored.scopes)
             if draft.stored is not None:
                 old = draft.stored
                 was = feeds_of(old.scopes)
-                removed += [FeedRow(key, old.tx, old.version, old.id, False) for key in sorted(was)]
-                added += [FeedRow(key, stored.tx, stored.version, stored.id, True) for key in sorted(was - now)]
-            added += [FeedRow(key, stored.tx, stored.version, stored.id, False) for key in sorted(now)]
+                removed += [FeedRow(key, old.tx, old.version, old.id, False) for key in was]
+                added += [FeedRow(key, stored.tx, stored.version, stored.id, True) for key in was if key not in now]
+            added += [FeedRow(key, stored.tx, stored.version, stored.id, False) for key in now]
         return WriteBatch(records, self._new_log, removed, added, self.sequences)

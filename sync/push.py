@@ -9,7 +9,7 @@ import uuid
 from field_schemas.registry import Registry
 from sync.authority import SERVER, HeldRoles
 from sync.clock import DAY_MS
-from sync.decision import Decision, Rules, Submission, numbered
+from sync.decision import Decision, Rules, Submission
 from sync.draft import Workspace
 from sync.errors import SequenceError, SyncError
 from sync.ids import by_number, made_on_device
@@ -53,19 +53,19 @@ async def _answer(
 ) -> PushResponse | SyncError:
     device = submission.actor.device
     held = work.sequences.get(device, 0)
-    if numbered(submission.actor):
+    roles = HeldRoles(submission.actor)
+    if roles.numbered:
         error = _id_error(work, submission) or _sequence_error(work, submission.changes, held)
         if error:
             return error
     verdicts = []
-    roles = HeldRoles(submission.actor)
     for change in submission.changes:
         logged = work.logged.get(change.id)
         if logged is None:
             logged = await Decision(work, rules, roles, change, submission).log()
         held = max(held, change.seq)
         verdicts.append(_verdict(logged, change.seq))
-    if numbered(submission.actor):
+    if roles.numbered:
         work.sequences[device] = held
     return PushResponse(epoch, submission.received_ms, held, verdicts)
 

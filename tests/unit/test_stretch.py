@@ -149,9 +149,13 @@ STEPS = st.lists(
 )
 
 
+def _brought(page: PullResponse) -> bytes:
+    return msgspec.msgpack.encode((page.records, page.forget, page.scopes, page.authority))
+
+
 @given(STEPS)
 async def test_kept_or_read_anew_is_the_same(steps: list[tuple[str, int, object]]) -> None:
-    """Whatever is written, moved and deleted in between, every page is what a server that keeps nothing gives."""
+    """Whatever is written, moved and deleted in between, every page brings what a server that keeps nothing gives."""
     office, kept = Office(), Stretches(length=2)
     keys = [new_id() for _ in range(6)]
     versions: dict[uuid.UUID, int] = {}
@@ -162,7 +166,8 @@ async def test_kept_or_read_anew_is_the_same(steps: list[tuple[str, int, object]
             asked = PullRequest(cursors.get(reader.user), int(str(more)), deltas=True)
             from_memory = await page(office, reader, kept, asked)
             anew = await page(office, reader, Stretches(length=2), asked)
-            assert msgspec.msgpack.encode(from_memory) == msgspec.msgpack.encode(anew)
+            # A full page may be known to be the last one only from memory: that alone may differ.
+            assert _brought(from_memory) == _brought(anew)
             cursors[reader.user] = from_memory.cursor
             continue
         key = keys[which]

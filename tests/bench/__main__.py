@@ -12,12 +12,14 @@ from tests.bench import (
     parts,
     patrol_day,
     push_pull,
+    start,
     uploads,
 )
 from tests.bench.command import main
 from tests.bench.running import BOTH, Benchmark
 
 BENCHMARKS = {
+    "start": Benchmark("starting the server, and an idle one", start.measure, BOTH),
     "push": Benchmark("pushes of 100 changes by 8 devices", push_pull.push, BOTH),
     "pull": Benchmark("pulls of 10,000 records by 8 devices", push_pull.pull, BOTH),
     "parts": Benchmark("where the processor time of a push goes", parts.measure, BOTH),

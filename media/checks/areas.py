@@ -1,15 +1,15 @@
-"""A file's position against the place of its task, which may be an area. Server only: polygons need shapely."""
+"""A file's position against the place of its task, which may be an area."""
 
 import math
-
-from shapely import Point, Polygon, make_valid
-from shapely.errors import GEOSException
 
 from field_schemas.datum import EARTH_RADIUS_M, Datum, convert
 from field_schemas.media_findings import CheckFinding
 from field_schemas.places import Area, Position
 from media.checks.positions import between_m, judged
 from media.thresholds import Thresholds
+
+_Corner = tuple[float, float]
+"""Metres to the east and north of the origin."""
 
 
 def check_task_place(found: Position, place: Position | Area, thresholds: Thresholds) -> list[CheckFinding]:
@@ -24,24 +24,38 @@ def check_task_place(found: Position, place: Position | Area, thresholds: Thresh
 
 
 def outside_m(position: Position, area: Area) -> float | None:
-    """Metres from `position` to the nearest point of `area`, 0 inside; None where the rings make no area.
+    """Metres from `position` to the nearest point of `area`, 0 inside; None where its corners are no numbers.
 
-    Measured in a plane that touches the earth at the position: exact near it, and too large by 1 % some 1,000 km
-    away.
+    What an odd number of rings enclose is inside: the outer ring without its holes. Measured in a plane that touches
+    the earth at the position: exact near it, and too large by 1 % some 1,000 km away.
     """
     lon, lat = position.wgs84()
     east_m = math.radians(1) * EARTH_RADIUS_M * math.cos(math.radians(lat))
     north_m = math.radians(1) * EARTH_RADIUS_M
-
-    def plane(ring: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    edges: list[tuple[_Corner, _Corner]] = []
+    for ring in area.rings:
         corners = [convert(*corner, area.datum, Datum.WGS84) for corner in ring]
-        return [(_turn(x - lon) * east_m, (y - lat) * north_m) for x, y in corners]
+        plane = [(_turn(x - lon) * east_m, (y - lat) * north_m) for x, y in corners]
+        edges += zip(plane, plane[1:] + plane[:1], strict=True)
+    if sum(_crosses_east(*edge) for edge in edges) % 2:
+        return 0.0
+    gap_m = min(_gap(*edge) for edge in edges)
+    return gap_m if math.isfinite(gap_m) else None
 
-    try:
-        shape = make_valid(Polygon(plane(area.rings[0]), [plane(hole) for hole in area.rings[1:]]))
-        return None if shape.is_empty else float(shape.distance(Point(0, 0)))
-    except (GEOSException, ValueError):
-        return None
+
+def _crosses_east(one: _Corner, other: _Corner) -> bool:
+    """Whether an edge crosses the ray that goes east from the origin."""
+    (x1, y1), (x2, y2) = one, other
+    return (y1 > 0) != (y2 > 0) and x1 + (x2 - x1) * y1 / (y1 - y2) > 0
+
+
+def _gap(one: _Corner, other: _Corner) -> float:
+    """The distance of an edge from the origin."""
+    (x1, y1), (x2, y2) = one, other
+    dx, dy = x2 - x1, y2 - y1
+    length2 = dx * dx + dy * dy
+    along = max(0.0, min(1.0, -(x1 * dx + y1 * dy) / length2)) if length2 else 0.0
+    return math.hypot(x1 + along * dx, y1 + along * dy)
 
 
 def _turn(degrees: float) -> float:

@@ -1,13 +1,17 @@
 """The checks of photos and videos: what each finding means, with which values, and the verdict."""
 
 import itertools
+import math
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
 import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 
-from field_schemas.datum import Datum, convert
+from field_schemas.datum import EARTH_RADIUS_M, Datum, convert
 from field_schemas.media_findings import FINDINGS, CheckFinding, Effect, Proof, Verdict, verdict_of
 from field_schemas.places import Area, Position
 from field_schemas.record import type_of
@@ -182,6 +186,30 @@ PARK = Area(
 def test_distance_to_an_area(lon: float, lat: float, metres: float) -> None:
     """Inside an area the distance is 0; outside, and in its holes, it is that to the nearest edge, in metres."""
     assert outside_m(Position(lon, lat), PARK) == pytest.approx(metres, abs=1)
+
+
+TURNS = st.lists(st.tuples(st.floats(0.5, 1), st.floats(0.2, 1)), min_size=5, max_size=12)
+
+
+@given(TURNS, st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
+def test_distance_as_another_program_has_it(turns: list[tuple[float, float]], east: float, north: float) -> None:
+    """To areas with a hole, of many shapes, the distance is what shapely measures in the same plane."""
+    rings = [_star(turns, 0.01), _star(turns, 0.004)]
+    here = Position(east, north)
+    # At the equator a degree is as long to the east as to the north.
+    scale = math.radians(1) * EARTH_RADIUS_M
+    plane = [[((x - east) * scale * math.cos(math.radians(north)), (y - north) * scale) for x, y in r] for r in rings]
+    expected = shapely.Polygon(plane[0], [plane[1]]).distance(shapely.Point(0, 0))
+    assert outside_m(here, Area(rings=rings)) == pytest.approx(expected, abs=0.01)
+
+
+def _star(turns: list[tuple[float, float]], size: float) -> list[tuple[float, float]]:
+    """A ring around (0, 0) that sees all its corners from there."""
+    total, angle, ring = sum(step for step, _ in turns), 0.0, []
+    for step, reach in turns:
+        ring.append((math.cos(angle) * reach * size, math.sin(angle) * reach * size))
+        angle += step / total * math.tau
+    return [*ring, ring[0]]
 
 
 def test_distance_across_the_date_line() -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from field_schemas.codes import CODES
 from field_schemas.labels import Label
+from field_schemas.places import Position
 from field_schemas.policies import Policy
 from field_schemas.record import Record, RecordType
 from field_schemas.registry import Registry
@@ -36,7 +37,8 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
 
     `at_ms` is when it was made, true UTC time, wrong by `error_ms` at most (None: no bound is known); the server
     received it at `received_ms`. `reason` says why it was not simply applied. `patch` and `before` are plain values.
-    `undone` is the record's version that took it back, where one did.
+    `undone` is the record's version that took it back, where one did. `place` and `grid` (a code or prefix) are where
+    the change left the record; of a refused one, where it says, or where the record was when its author saw it.
     """
 
     change: uuid.UUID
@@ -59,6 +61,8 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     patch: dict[str, Any]
     before: dict[str, Any]
     undone: int | None = None
+    place: Position | None = None
+    grid: str | None = None
 
 
 class UndoResult(msgspec.Struct, frozen=True):
@@ -116,6 +120,8 @@ def _item(spec: RecordType[Any] | None, response: HistoryResponse, entry: Histor
         patch=patch,
         before=before,
         undone=entry.undone,
+        place=entry.place,
+        grid=entry.grid,
     )
 
 

@@ -1,4 +1,4 @@
-"""The history of a record as a person reads it: who changed which field from what to what. Pure."""
+"""The history of a record as a person reads it: who changed which field where, from what to what. Pure."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
+from field_schemas.places import Position
+from field_schemas.record import RecordType
 from sync.messages import Outcome
 from sync.storage import LoggedChange, StoredRecord
+from sync.whereabouts import Where, whereabouts
 
 _unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
@@ -22,7 +25,8 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One change with its verdict. `captured_ms` is the estimated true time, wrong by `error_ms` at most."""
+    """One change with its verdict. `captured_ms` is the estimated true time, wrong by `error_ms` at most; `place` and
+    `grid` are where the record was by it (sync.whereabouts)."""
 
     change: uuid.UUID
     user: str
@@ -37,10 +41,15 @@ class Step(msgspec.Struct, frozen=True):
     version: int
     deletes: bool
     fields: list[FieldChange]
+    place: Position | None = None
+    grid: str | None = None
 
 
-def steps_of(changes: Iterable[LoggedChange], record: StoredRecord | None) -> list[Step]:
-    """The steps that `changes`, in order of receipt, made of `record` (None: every change was refused).
+def steps_of(
+    changes: Iterable[LoggedChange], record: StoredRecord | None, spec: RecordType[Any] | None = None
+) -> list[Step]:
+    """The steps that `changes`, in order of receipt, made of `record` (None: every change was refused) of type `spec`
+    (None: this program does not know it).
 
     What a field became is what the next change that wrote it found there, or what stands now.
     """
@@ -50,7 +59,8 @@ def steps_of(changes: Iterable[LoggedChange], record: StoredRecord | None) -> li
     values = _unpack(record.fields) if record else {}
     for change in reversed(written):
         found[change.id] = _written(change, values, first=change is written[0])
-    return [_step(change, found.get(change.id)) for change in received]
+    places = whereabouts(spec, received) if spec else [Where()] * len(received)
+    return [_step(change, found.get(change.id), where) for change, where in zip(received, places, strict=True)]
 
 
 def _written(change: LoggedChange, after: dict[str, Any], *, first: bool) -> list[FieldChange]:
@@ -72,7 +82,7 @@ def _order(wished: Mapping[str, Any]) -> Any:
     return lambda name: (places.get(name, len(places)), name)
 
 
-def _step(change: LoggedChange, fields: list[FieldChange] | None) -> Step:
+def _step(change: LoggedChange, fields: list[FieldChange] | None, where: Where) -> Step:
     if fields is None:
         fields = [FieldChange(name, None, value, False) for name, value in _unpack(change.fields).items()]
     return Step(
@@ -89,4 +99,6 @@ def _step(change: LoggedChange, fields: list[FieldChange] | None) -> Step:
         version=change.version,
         deletes=change.deletes,
         fields=fields,
+        place=where.place,
+        grid=where.grid,
     )

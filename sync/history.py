@@ -1,4 +1,4 @@
-"""The history of a record: who changed which field when, from which device, with what verdict."""
+"""The history of a record: who changed which field when, where, from which device, with what verdict."""
 
 import uuid
 from typing import Any
@@ -14,6 +14,7 @@ from sync.messages import HistoryEntry, HistoryResponse, Outcome
 from sync.storage import LoggedChange, ReadTransaction
 from sync.undo import undo_key
 from sync.visible import Sight
+from sync.whereabouts import Where, whereabouts
 
 _NOTHING = msgspec.msgpack.encode({})
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -34,11 +35,14 @@ async def history(
     if record is None or lens is None:
         return await _refused_history(tx, registry, sight, record_id)
     name = lens.spec.name
-    changes = [change_now(lens.spec, change) for change in await tx.history(record_id) if change.type == name]
+    changes = [
+        _with_fields(now, lens.masked(now.fields), lens.masked(now.before))
+        for now in (change_now(lens.spec, one) for one in await tx.history(record_id) if one.type == name)
+    ]
     marks = _marks(record_now(lens.spec, record).marks)
     entries = [
-        _entry(change, lens.masked(change.fields), lens.masked(change.before), marks.get(undo_key(change.id)))
-        for change in changes
+        _entry(change, where, marks.get(undo_key(change.id)))
+        for change, where in zip(changes, whereabouts(lens.spec, changes), strict=True)
     ]
     return HistoryResponse(record_id, name, entries)
 
@@ -50,15 +54,23 @@ async def _refused_history(
     changes = [one for one in await tx.history(record_id) if one.outcome is Outcome.REFUSED and one.attention]
     refusals = await tx.records({one.attention for one in changes if one.attention})
     shown = {key: wire for key, refusal in refusals.items() if (wire := sight.show(refusal)) is not None}
-    entries = [
-        _entry(one, _said(registry, one.type, _fields(shown[one.attention].fields)), _NOTHING, None)
+    told = [
+        _with_fields(one, _said(registry, one.type, _fields(shown[one.attention].fields)), _NOTHING)
         for one in changes
         if one.attention in shown
     ]
-    if not entries:
+    if not told:
         raise SyncError("record_unknown", f"there is no record {record_id}")
-    kinds = [one.type for one in changes if one.attention in shown]
-    return HistoryResponse(record_id, kinds[0], entries)
+    entries = [_entry(one, _said_where(registry, one), None) for one in told]
+    return HistoryResponse(record_id, told[0].type, entries)
+
+
+def _said_where(registry: Registry, change: LoggedChange) -> Where:
+    return whereabouts(registry.get(change.type), [change])[0] if change.type in registry else Where()
+
+
+def _with_fields(change: LoggedChange, fields: bytes, before: bytes) -> LoggedChange:
+    return msgspec.structs.replace(change, fields=fields, before=before)
 
 
 def _said(registry: Registry, kind: str, refusal: dict[str, Any]) -> bytes:
@@ -66,7 +78,7 @@ def _said(registry: Registry, kind: str, refusal: dict[str, Any]) -> bytes:
     return msgspec.msgpack.encode(fields_now(registry.get(kind), said, version) if kind in registry else said)
 
 
-def _entry(change: LoggedChange, fields: bytes, before: bytes, undone: Mark | None) -> HistoryEntry:
+def _entry(change: LoggedChange, where: Where, undone: Mark | None) -> HistoryEntry:
     return HistoryEntry(
         change=change.id,
         user=change.user,
@@ -78,8 +90,10 @@ def _entry(change: LoggedChange, fields: bytes, before: bytes, undone: Mark | No
         captured_ms=change.captured_ms,
         error_ms=change.error_ms,
         received_ms=change.received_ms,
-        fields=msgspec.Raw(fields),
-        before=msgspec.Raw(before),
+        fields=msgspec.Raw(change.fields),
+        before=msgspec.Raw(change.before),
+        place=where.place,
+        grid=where.grid,
         deletes=change.deletes,
         code=change.code,
         detail=change.detail,

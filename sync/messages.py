@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from field_schemas.places import Position
 from sync.clock import Captured
 from sync.digest import RangeDigest
 
@@ -192,7 +193,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     `fields` is what it set, `before` what the fields it really changed had been; both as the reader may see them.
     `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown). `undone` is the record's
-    version that took it back.
+    version that took it back. `place` and `grid` are where the record was by it (sync.whereabouts), absent where the
+    reader may not read that.
     """
 
     change: uuid.UUID
@@ -212,6 +214,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     detail: str | None = None
     attention: uuid.UUID | None = None
     undone: int | None = None
+    place: Position | None = None
+    grid: str | None = None
 
 
 class HistoryResponse(msgspec.Struct, frozen=True):

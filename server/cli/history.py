@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from field_schemas.codes import CODES
+from field_schemas.datum import Datum
 from field_schemas.labels import Label
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
@@ -44,9 +45,10 @@ class _Found(msgspec.Struct, frozen=True):
 @click.argument("record_id", metavar="RECORD")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def history(record_id: str, as_json: bool) -> None:
-    """Show every change ever sent for a RECORD 历史: who changed which field when, from what to what.
+    """Show every change ever sent for a RECORD 历史: who changed which field when and where, from what to what.
 
-    The time is the estimated true time of capture with its error bound (±? where none is known). A value that was
+    The time is the estimated true time of capture with its error bound (±? where none is known). Where is the grid
+    and the position of the record as the change left it; of a refused one, as it says. A value that was
     wished for but does not stand, because the change was refused or another one won, is shown in (brackets). All
     fields are shown, also those that few roles may read.
 
@@ -60,7 +62,8 @@ def history(record_id: str, as_json: bool) -> None:
     found = run(lambda database: _find(database, known, registry))
     if not found.changes:
         raise CommandFailed(f"没有关于记录 {known} 的更改", f"no change was ever sent for record {known}")
-    steps = steps_of(found.changes, found.record)
+    name = _type_name(found)
+    steps = steps_of(found.changes, found.record, registry.get(name) if name in registry else None)
     if as_json:
         click.echo(_json(known, found, steps))
     else:
@@ -109,6 +112,7 @@ def _print(record: uuid.UUID, found: _Found, steps: list[Step], registry: Regist
         say("时间", "when"),
         say("谁", "who"),
         say("设备", "device"),
+        say("何处", "where"),
         say("裁决", "verdict"),
         say("字段", "field"),
         say("原值 → 新值", "old → new"),
@@ -118,12 +122,19 @@ def _print(record: uuid.UUID, found: _Found, steps: list[Step], registry: Regist
 
 def _rows(step: Step, spec: RecordType[Any] | None, devices: Mapping[uuid.UUID, str]) -> Iterator[tuple[str, ...]]:
     device = devices.get(step.device, str(step.device))
-    head = (moment_within(step.captured_ms, step.error_ms), step.user, device, _verdict(step))
+    head = (moment_within(step.captured_ms, step.error_ms), step.user, device, _where(step), _verdict(step))
     lines = [(_label(spec, change.field), _values(change)) for change in step.fields]
     if step.deletes:
         lines.insert(0, ("", say("删除", "deletes the record")))
     for number, line in enumerate(lines or [("", "")]):
         yield (*(head if number == 0 else ("",) * len(head)), *line)
+
+
+def _where(step: Step) -> str:
+    place = step.place
+    datum = f" {place.datum}" if place and place.datum is not Datum.WGS84 else ""
+    position = f"{place.lon:.5f}, {place.lat:.5f}{datum}" if place else ""
+    return " ".join(part for part in (step.grid, position) if part)
 
 
 def _verdict(step: Step) -> str:

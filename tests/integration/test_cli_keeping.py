@@ -167,18 +167,19 @@ def a_life(city: HttpServer) -> tuple[str, Phone, Phone]:
 
 
 def test_history(city: HttpServer, gridwalk: Gridwalk) -> None:
-    """The history tells who changed which field from what to what, with the verdict, in the words of the user."""
+    """The history tells who changed which field where, from what to what, with the verdict."""
     record, phone, boss = a_life(city)
     printed = gridwalk.well("history", record)
     assert f"Finding {record}: version" in printed
     rows = [re.split(r"\s{2,}", line.strip()) for line in printed.splitlines()]
     (changed,) = [row for row in rows if "盖板破损 → 盖板缺失" in row]
-    assert changed[1:4] == [boss.user, "phone", "applied"]
+    assert changed[1:5] == [boss.user, "phone", GRID, "applied"]
     assert changed[0].endswith("±1 s")
     assert ["Contact", "13800138000"] in [row[-2:] for row in rows]
     assert "standard → urgent" in printed
     (vain,) = [row for row in rows if "(closed)" in row]
-    assert vain[1:5] == [phone.user, "phone", "refused: This step is not possible from the current state", "State"]
+    why = "refused: This step is not possible from the current state"
+    assert vain[1:6] == [phone.user, "phone", GRID, why, "State"]
 
 
 def test_history_in_chinese(city: HttpServer, gridwalk: Gridwalk) -> None:
@@ -201,6 +202,7 @@ def test_history_for_programs(city: HttpServer, gridwalk: Gridwalk) -> None:
         (boss.user, "applied"),
         (phone.user, "refused"),
     ]
+    assert {step["grid"] for step in told["steps"]} == {GRID}
     assert {"field": "text", "old": "盖板破损", "new": "盖板缺失", "applied": True} in told["steps"][1]["fields"]
 
 

@@ -33,6 +33,7 @@ async def test_history_tells_who_changed_what_when_where(tmp_path: Path, server:
         first, second = await li.history(made)
         assert (first.user, first.outcome, first.version > 0) == ("li", Outcome.APPLIED, True)
         assert (second.user, second.device, second.base) == ("wang", wang.id, first.version)
+        assert (first.place, first.grid) == (second.place, second.grid) == (made.place, made.grid)
         assert abs(second.at_ms - server.time.ms) <= (second.error_ms or 0)
         told = {one.field: (one.label.zh, one.label.en, one.before, one.operand) for one in second.fields}
         assert told["condition"] == ("状况", "Condition", "unknown", "worn")

@@ -28,16 +28,22 @@ def completed(spec: RecordType[Any], refused: LoggedChange, patch: dict[str, Any
 
 
 def merge_corrected(
-    spec: RecordType[Any], draft: Draft, refused: LoggedChange, patch: Mapping[str, Any], write: Write
+    spec: RecordType[Any],
+    draft: Draft,
+    refused: LoggedChange,
+    patch: Mapping[str, Any],
+    write: Write,
+    later: frozenset[int],
 ) -> Merged:
     """Merge what takes the place of a `refused` change: only what the correction set anew has seen what stands now.
 
-    Raises Refused when a policy does not allow the write.
+    `later` are the versions made by what was written after the refused change. Raises Refused when a
+    policy does not allow the write.
     """
     set_then = _object(refused.fields)
     kept = {name: operand for name, operand in patch.items() if name in set_then and set_then[name] == operand}
     anew = {name: operand for name, operand in patch.items() if name not in kept}
-    then = msgspec.structs.replace(write, base=min(refused.base, write.base))
+    then = msgspec.structs.replace(write, base=min(refused.base, write.base), later=later)
     first = merge(spec, draft.fields, draft.marks, kept, then)
     second = merge(spec, first.fields, first.marks, anew, write)
     second.before = first.before | second.before

@@ -31,6 +31,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
+_NONE: frozenset[int] = frozenset()
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -209,7 +210,8 @@ class Decision:
             version = await self.work.version_made(self.change.undoes, draft.id)
             merged = merge_undo(spec, draft, patch, write, self.change.undoes, version)
         elif self.settled is not None:
-            merged = merge_corrected(spec, draft, self.settled, patch, write)
+            later = await self._made_later_than(self.settled)
+            merged = merge_corrected(spec, draft, self.settled, patch, write, later)
         else:
             merged = merge(spec, draft.fields, draft.marks, patch, write)
         if not spec.scope_fields.isdisjoint(merged.before):
@@ -247,7 +249,13 @@ class Decision:
         # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
         other = refused.device if refused else self.change.id if self.by_server else None
         device = str(other) if other else self.roles.writer
-        return Write(stamp, device, self.change.base, self.version, roles, late=refused is not None)
+        later = await self._made_later_than(refused) if refused else _NONE
+        return Write(stamp, device, self.change.base, self.version, roles, later)
+
+    async def _made_later_than(self, refused: LoggedChange) -> frozenset[int]:
+        """The versions of the record made by what was written after a change that was refused."""
+        history = await self.work.history(refused.record)
+        return frozenset(one.version for one in history if one.version and one.stamp > refused.stamp)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks

@@ -34,7 +34,7 @@ def record_now(spec: RecordType[Any], stored: StoredRecord) -> StoredRecord:
     for name, mark in marks.items():
         if mark.parts and name in spec.fields and spec.fields[name].policy is Policy.SET:
             marks[name] = msgspec.structs.replace(mark, parts=_elements_now(mark.parts, fields[name]))
-            fields[name] = [part[0] for part in marks[name].parts]
+            fields[name] = sorted(fields[name])
     return msgspec.structs.replace(stored, fields=_encode(fields), marks=_encode(marks), type_version=spec.form)
 
 
@@ -66,4 +66,5 @@ def behind(spec: RecordType[Any], version: int) -> SyncError:
 
 
 def _elements_now(parts: list[list[Any]], elements: list[Any]) -> list[list[Any]]:
-    return sorted([element, *part[1:]] for element, part in zip(elements, parts, strict=True))
+    now = dict(zip(dict.fromkeys(part[0] for part in parts), elements, strict=True))
+    return sorted([now[part[0]], *part[1:]] for part in parts)

@@ -23,8 +23,9 @@ CREATION = ""
 class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
     """Who wrote a field last: the record's version then, the stamp, the device.
 
-    `parts` is what a policy must know beyond that: for `set` the [element, version, device] of each element, for
-    `append` the [stamp, device, version] of each entry.
+    `parts` is what a policy must know beyond that: for `set` the [element, version, device] of each add that no
+    remove knew of (several of an element where their authors knew nothing of each other), for `append` the [stamp,
+    device, version] of each entry.
     """
 
     version: int
@@ -36,7 +37,8 @@ class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
 class Write(msgspec.Struct, frozen=True):
     """The write being merged: its order, what its author had seen, by which roles, and the version it makes.
 
-    `late`: it was refused once and comes now, perhaps after what its device wrote later.
+    `later` are versions made by what was written after it: it was refused once, and may come after its device's later
+    work.
     """
 
     stamp: int
@@ -44,13 +46,15 @@ class Write(msgspec.Struct, frozen=True):
     base: int
     version: int
     roles: frozenset[Role]
-    late: bool = False
+    later: frozenset[int] = frozenset()
 
     def concurrent_with(self, mark: Mark | None) -> bool:
         """Whether the author had not seen the write that left `mark`."""
-        if mark is None or mark.version <= self.base:
-            return False
-        return mark.device != self.device or (self.late and mark.stamp > self.stamp)
+        return mark is not None and not self.knows(mark.version, mark.device)
+
+    def knows(self, version: int, device: str) -> bool:
+        """Whether the author knew what `device` wrote as `version`."""
+        return version <= self.base or (device == self.device and version not in self.later)
 
     def beats(self, mark: Mark) -> bool:
         """Whether this write is the later one: by stamp, ties by device."""
@@ -160,21 +164,22 @@ def _counter(_field: Field, name: str, old: Any, mark: Mark | None, operand: Any
 
 
 def _set(_field: Field, _name: str, _old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:
-    held = {part[0]: part for part in mark.parts} if mark else {}
+    held: dict[Any, list[list[Any]]] = {}
+    for part in mark.parts if mark else ():
+        held.setdefault(part[0], []).append(part)
     kept_back = False
     for element in operand.get("remove", ()):
-        part = held.get(element)
-        if part is None:
-            continue
-        if part[1] <= write.base or part[2] == write.device:
-            del held[element]
-        else:
-            kept_back = True
+        held[element] = _unknown_adds(held.get(element), write)
+        kept_back |= bool(held[element])
     for element in operand.get("add", ()):
-        held[element] = [element, write.version, write.device]
-    parts = [held[element] for element in sorted(held)]
-    combined = kept_back or write.concurrent_with(mark)
-    return FieldMerge([part[0] for part in parts], write.mark(parts), combined=combined)
+        held[element] = [*_unknown_adds(held.get(element), write), [element, write.version, write.device]]
+    elements = sorted(element for element, adds in held.items() if adds)
+    parts = [part for element in elements for part in held[element]]
+    return FieldMerge(elements, write.mark(parts), combined=kept_back or write.concurrent_with(mark))
+
+
+def _unknown_adds(adds: list[list[Any]] | None, write: Write) -> list[list[Any]]:
+    return [part for part in adds or () if not write.knows(part[1], part[2])]
 
 
 def _append(_field: Field, _name: str, old: Any, mark: Mark | None, operand: Any, write: Write) -> FieldMerge:

@@ -25,11 +25,12 @@ _PERMISSION = ("scope_denied", "role_denied", "field_denied")
 
 
 class Last(NamedTuple):
-    """Who wrote a field last."""
+    """Who wrote a field last, or added an element; `made` is the stamp as it was sent."""
 
     version: int
     stamp: int
     device: str
+    made: int
 
 
 class Model:
@@ -40,7 +41,7 @@ class Model:
         self.owner = owner
         self.fields: dict[str, Any] = {}
         self.last: dict[str, Last] = {}
-        self.elements: dict[str, dict[str, Last]] = {}
+        self.elements: dict[str, dict[str, list[Last]]] = {}
         self.entries: dict[str, list[tuple[int, str, int, Any]]] = {}
         self.deleted = False
 
@@ -61,7 +62,8 @@ class Model:
             if not change.seq or change.user == SERVER_USER
             else change.device
         )
-        write = Last(change.version, min(change.stamp, stamp_at((refused or change).received_ms + 1)), str(writer))
+        stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
+        write = Last(change.version, stamp, str(writer), change.stamp)
         creation = not self.last
         patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
         if creation:
@@ -69,21 +71,21 @@ class Model:
         standing = dict(self.last)
         for name, operand in patch.items():
             last = None if creation else standing.get(name) or (standing[""] if name in self.fields else None)
-            unseen = last is not None and last.version > change.base and last.device != write.device
-            if refused and last is not None and last.version > change.base:
-                unseen |= last.stamp > write.stamp
-            self._write(name, operand, write, last, unseen, change.base)
+            unseen = last is not None and _is_unseen(last, write, change.base, refused is not None)
+            if self.spec.fields[name].policy is Policy.SET:
+                operand = self._elements(name, operand, write, change.base, refused is not None)
+            self._write(name, operand, write, last, unseen)
         if creation:
             self.last = {"": write}
 
-    def _write(self, name: str, operand: Any, write: Last, last: Last | None, unseen: bool, base: int) -> None:
+    def _write(self, name: str, operand: Any, write: Last, last: Last | None, unseen: bool) -> None:
         policy = self.spec.fields[name].policy
         old = self.fields.get(name, None if last is None and not self.last else self.spec.defaults.get(name))
-        later = last is None or write[1:] > last[1:]
+        later = last is None or write[1:3] > last[1:3]
         if policy is Policy.COUNTER:
             self._set(name, old, (old or 0) + operand, write)
         elif policy is Policy.SET:
-            self._set(name, old, self._elements(name, operand, write, base), write)
+            self._set(name, old, operand, write)
         elif policy is Policy.APPEND:
             kept = self.entries.setdefault(name, [])
             kept += [(write.stamp, write.device, len(kept) + n, entry) for n, entry in enumerate(operand)]
@@ -105,19 +107,23 @@ class Model:
         elif operand != old:
             self._set(name, old, operand, write)
 
-    def _elements(self, name: str, operand: dict[str, list[str]], write: Last, base: int) -> list[str]:
+    def _elements(self, name: str, operand: dict[str, list[str]], write: Last, base: int, is_late: bool) -> list[str]:
         held = self.elements.setdefault(name, {})
-        for element in operand.get("remove", ()):
-            added = held.get(element)
-            if added and (added.version <= base or added.device == write.device):
-                del held[element]
-        held.update(dict.fromkeys(operand.get("add", ()), write))
-        return sorted(held)
+        for element in {*operand.get("remove", ()), *operand.get("add", ())}:
+            held[element] = [one for one in held.get(element, ()) if _is_unseen(one, write, base, is_late)]
+        for element in operand.get("add", ()):
+            held[element].append(write)
+        return sorted(element for element, adds in held.items() if adds)
 
     def _set(self, name: str, old: Any, value: Any, write: Last) -> None:
         self.last[name] = write
         if value != old:
             self.fields[name] = value
+
+
+def _is_unseen(last: Last, write: Last, base: int, is_late: bool) -> bool:
+    """Whether the author of `write`, which comes late when it was refused first, had not seen what `last` left."""
+    return last.version > base and (last.device != write.device or (is_late and last.made > write.made))
 
 
 class Replay:

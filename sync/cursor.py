@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import uuid
+import zlib
 from collections.abc import Iterable
 
 import msgspec
@@ -54,21 +55,28 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     purged: FeedPosition = FeedPosition()
 
     def encode(self) -> str:
-        """The text a device keeps."""
-        return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+        """The text a device keeps, with a checksum: a cursor that is damaged into another would lose records."""
+        packed = msgspec.msgpack.encode(self)
+        return base64.urlsafe_b64encode(packed + _checksum(packed)).rstrip(b"=").decode()
 
     @classmethod
     def decode(cls, text: str) -> "Cursor":
         """The cursor of a text. Raises SyncError `cursor_invalid`."""
         try:
             data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            cursor = msgspec.msgpack.decode(data, type=cls)
+            packed, checksum = data[:-4], data[-4:]
+            cursor = msgspec.msgpack.decode(packed, type=cls)
         except (binascii.Error, ValueError, msgspec.DecodeError) as error:
             raise SyncError("cursor_invalid", "the cursor was not made by this server") from error
-        numbers = [n for view in cursor.views.values() for n in (*view.position, *view.before)]
-        if not all(0 <= number <= _LARGEST for number in (*numbers, *cursor.purged)):
-            raise SyncError("cursor_invalid", "the cursor was not made by this server")
+        numbers = [n for view in cursor.views.values() for n in (*view.position, *view.before, view.complete)]
+        in_range = all(0 <= number <= _LARGEST for number in (*numbers, *cursor.purged))
+        if checksum != _checksum(packed) or not in_range:
+            raise SyncError("cursor_invalid", "the cursor was not made by this server, or is damaged")
         return cursor
+
+
+def _checksum(packed: bytes) -> bytes:
+    return zlib.crc32(packed).to_bytes(4, "big")
 
 
 def tag_of(names: Iterable[str]) -> str:

@@ -153,6 +153,19 @@ def test_server_only() -> None:
     assert apply(NEW, {"server": 1}, by(2, "a", 1, 2, Role.SYSTEM)).fields["server"] == 1
 
 
+@given(concurrent(INTEGERS), st.sampled_from([role for role in Role if role is not Role.SYSTEM]))
+def test_nobody_but_the_server_writes_what_only_it_fills(writes: list[tuple[str, int, int]], role: Role) -> None:
+    """Whatever devices try, by whatever role, a field the server fills holds what the server wrote last."""
+    state = apply(NEW, {"server": 7}, by(2, "server", 1, 2, Role.SYSTEM))
+    for version, (device, stamp, value) in enumerate(writes, start=3):
+        with pytest.raises(Refused) as caught:
+            apply(state, {"server": value}, by(stamp, device, 1, version, role))
+        assert caught.value.code == "field_server_only"
+        state = apply(state, {"server": value}, by(stamp, device, 1, version, Role.SYSTEM))
+        assert state.fields["server"] == value
+        assert not state.combined
+
+
 @pytest.mark.parametrize(("steps", "end"), [(["b"], "b"), (["b", "c"], "c"), (["b", "b"], "b")])
 def test_legal_transitions(steps: list[str], end: str) -> None:
     """A workflow follows its table; the same step twice is one step."""
@@ -178,6 +191,23 @@ def test_transition_from_where_it_stands() -> None:
     assert state.combined
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcdz"), st.integers(1, 9), st.booleans()), max_size=6))
+def test_a_workflow_only_takes_steps_of_its_table(steps: list[tuple[str, int, bool]]) -> None:
+    """Whatever is tried on whatever base, a state is left only by a step of the table that the author's role may
+    take; what is refused changes nothing, and staying where it stands is always taken."""
+    state = NEW
+    for version, (target, base, is_supervisor) in enumerate(steps, start=2):
+        write = by(version, target, base, version, Role.SUPERVISOR if is_supervisor else Role.INSPECTOR)
+        stands = state.fields["state"]
+        if target == stands or STEPS.allows(stands, target, write.roles):
+            state = apply(state, {"state": target}, write)
+            assert state.fields["state"] == target
+            assert state.before == ({} if target == stands else {"state": stands})
+        else:
+            with pytest.raises(Refused):
+                apply(state, {"state": target, "last": 1}, write)
+
+
 def test_default_is_where_a_workflow_starts() -> None:
     """A record stored without a state is in the default one."""
     bare = Merged({}, NEW.marks, {}, False, [])
@@ -189,6 +219,26 @@ def test_review_of_different_values() -> None:
     state = apply(NEW, {"review": 1}, by(2, "a", 1, 2))
     state = apply(state, {"review": 2}, by(3, "b", 1, 3))
     assert (state.fields["review"], state.disputed) == (1, ["review"])
+
+
+@given(concurrent(INTEGERS))
+def test_review_loses_no_concurrent_value(writes: list[tuple[str, int, int]]) -> None:
+    """Of concurrent values the first to arrive stands until a person decides; each other one is disputed, and one
+    that is the same is not."""
+    state = NEW
+    for version, (device, stamp, value) in enumerate(writes, start=2):
+        state = apply(state, {"review": value}, by(stamp, device, 1, version))
+        assert state.disputed == ([] if value == writes[0][2] else ["review"])
+        assert state.fields["review"] == writes[0][2]
+
+
+@given(st.lists(INTEGERS, max_size=5))
+def test_review_of_what_was_seen(values: list[int]) -> None:
+    """Who has seen what stands replaces it without dispute, whoever wrote it."""
+    state = NEW
+    for version, value in enumerate(values, start=2):
+        state = apply(state, {"review": value}, by(100 - version, DEVICES[version % 4], version - 1, version))
+        assert (state.fields["review"], state.disputed, state.combined) == (value, [], False)
 
 
 def test_inputs_stay_untouched() -> None:

@@ -42,6 +42,15 @@ Decide = Callable[[Actor, Change, uuid.UUID | None, LoggedChange | None], Awaita
 closes, and the refused change that it makes."""
 
 
+async def shown_to_author(work: Workspace, change: LoggedChange) -> uuid.UUID | None:
+    """The conflict or refusal that a logged change led to, None where its author was not to see it: who may not read
+    the record by then is told that there is a conflict, and not what of."""
+    if change.outcome is not Outcome.CONFLICT:
+        return change.attention
+    made = await work.change(derived_id(change.id, "conflict"))
+    return change.attention if f"person:{change.user}" in _unpack(made.fields)["concerns"] else None
+
+
 class Consequences:
     """What follows from `change`, which `actor` made when `roles` held as of `as_of_ms`, at the server's `now_ms`.
 

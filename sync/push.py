@@ -9,6 +9,7 @@ import uuid
 from field_schemas.registry import Registry
 from sync.authority import SERVER, HeldRoles
 from sync.clock import DAY_MS
+from sync.consequences import shown_to_author
 from sync.decision import Decision, Rules, Submission
 from sync.draft import Workspace
 from sync.errors import SequenceError, SyncError
@@ -64,7 +65,8 @@ async def _answer(
         if logged is None:
             logged = await Decision(work, rules, roles, change, submission).log()
         held = max(held, change.seq)
-        verdicts.append(_verdict(logged, change.seq))
+        attention = await shown_to_author(work, logged) if logged.attention else None
+        verdicts.append(_verdict(logged, change.seq, attention))
     if roles.numbered:
         work.sequences[device] = held
     return PushResponse(epoch, submission.received_ms, held, verdicts)
@@ -93,5 +95,5 @@ def _sequence_error(work: Workspace, changes: list[Change], held: int) -> Sequen
     return None
 
 
-def _verdict(logged: LoggedChange, seq: int) -> Verdict:
-    return Verdict(logged.id, seq, logged.outcome, logged.version, logged.code, logged.detail, logged.attention)
+def _verdict(logged: LoggedChange, seq: int, attention: uuid.UUID | None) -> Verdict:
+    return Verdict(logged.id, seq, logged.outcome, logged.version, logged.code, logged.detail, attention)

@@ -74,8 +74,10 @@ async def test_a_conflict_is_not_shown_to_an_author_who_has_left(office: Office)
     assert isinstance(answer, PushResponse)
     (verdict,) = answer.verdicts
     assert (verdict.outcome, (await office.read(wang)).records) == (Outcome.CONFLICT, [])
-    assert verdict.attention
-    assert (await office.fields(verdict.attention))["concerns"] == [f"grid:{GRID}", "person:li"]
+    async with office.store.reading() as tx:
+        conflict = (await tx.history(record))[-1].attention
+    assert conflict
+    assert (await office.fields(conflict))["concerns"] == [f"grid:{GRID}", "person:li"]
 
 
 async def test_a_conflict_follows_its_record(office: Office) -> None:
@@ -279,3 +281,21 @@ async def test_power_over_others_ends_with_the_area(
     record = await found_elsewhere(office)
     verdict = await office.write(boss_of("chen", f"grid:{STREET}"), "finding", record, fields, base=LATEST)
     assert verdict.code == code
+
+
+async def test_an_author_who_has_left_is_not_referred_to_the_conflict(office: Office) -> None:
+    """Whose change of then meets a conflict, and who may not read the record by now, is told of the conflict without
+    an item that would never come; the supervisor has it, and the same is said when the change is sent again."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    seen = (await office.write(supervisor(), "component", record, component())).version
+    await office.write(wang, "component", record, {"condition": "worn"}, base=seen)
+    early = office.change(li, "component", record, {"condition": "damaged"}, base=seen)
+    office.now += 60_000
+    moved = Grant(f"grid:{STREET}", Role.INSPECTOR, valid_until=office.now - 1_000)
+    left = Actor("li", li.device, (moved, Grant(NEXT_STREET, Role.INSPECTOR)))
+    for _ in range(2):
+        answer = await office.submit(left, early)
+        assert isinstance(answer, PushResponse)
+        assert (answer.verdicts[0].outcome, answer.verdicts[0].attention) == (Outcome.CONFLICT, None)
+    shown = {one.type for one in (await office.read(supervisor())).records}
+    assert "conflict" in shown

@@ -86,7 +86,7 @@ class Exchange:
             self._along = None
             try:
                 await self._reconcile()
-                await self._push_all()
+                behind = await self._push_what_is_understood()
                 await self._pull_or_be_too_old()
                 await self._have_receipted()
                 verified = await self._verify(asked=verify)
@@ -95,6 +95,8 @@ class Exchange:
             except Unknown as error:
                 unknown = error
             else:
+                if behind is not None:
+                    raise behind
                 return self._report(before, (monotonic_ms() - began) / 1000, verified)
         if unknown is not None:
             raise ReceiptInvalid("the server loses what it acknowledged") from unknown
@@ -116,6 +118,17 @@ class Exchange:
             except Unknown:
                 await self._push_all()
         raise ReceiptInvalid("the server loses what it acknowledged")
+
+    async def _push_what_is_understood(self) -> Offline | None:
+        """Push everything; why the rest has to wait where the server's program is too old for it: what the server has
+        for the user need not wait for that."""
+        try:
+            await self._push_all()
+        except Offline as error:
+            if error.code != "server_behind":
+                raise
+            return error
+        return None
 
     async def _pull_or_be_too_old(self) -> None:
         try:

@@ -10,6 +10,7 @@ from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.delta import delta
+from sync.errors import SyncError
 from sync.forms import behind, record_now
 from sync.messages import WireRecord
 from sync.storage import StoredRecord
@@ -83,7 +84,8 @@ class Sight:
     def lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
         """How the reader sees records of type `name` that lie in `scopes`; None where that is not at all.
 
-        Raises SyncError `server_behind` where the reader's program knows the type in a newer form.
+        Raises SyncError `server_behind` where the reader's program knows the type in a newer form, or knows it while
+        this one does not.
         """
         key = name, scopes
         try:
@@ -93,8 +95,13 @@ class Sight:
             return lens
 
     def _lens(self, name: str, scopes: tuple[str, ...]) -> Lens | None:
-        if name not in self._registry or (self._types is not None and name not in self._types):
+        if self._types is not None and name not in self._types:
             return None
+        if name not in self._registry:
+            if self._types is None:
+                return None
+            # Left out it would never come: the reader's cursor would have passed it when the server is updated.
+            raise SyncError("server_behind", f"{name} is not known to this server")
         spec = self._registry.get(name)
         roles = roles_in(self.grants, scopes)
         if not roles & spec.access.read:

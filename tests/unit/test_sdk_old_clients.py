@@ -20,6 +20,7 @@ from field_schemas.versions import VersionStep
 from tests.fake_server import REGISTRY, FakeServer, Time
 from tests.phones import GRID, STREET, URL, city, finding, phone
 
+ELSEWHERE = "440304002001001"
 ACCESS = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)
 
 
@@ -191,6 +192,24 @@ async def test_work_waits_for_a_server_that_is_rolled_back(tmp_path: Path) -> No
         server.registry = registry_with(Lamp)
         await li.sync()
         assert msgspec.msgpack.decode(server.state.records[lamp.id].fields)["height_mm"] == 80
+
+
+async def test_work_that_waits_for_a_newer_server_does_not_hold_up_what_comes(tmp_path: Path) -> None:
+    """A device with work that only a newer server takes still gets what this one has for it, and says so."""
+    server = FakeServer(Time(), registry_with(Lamp))
+    server.add_user("li", Grant(STREET, Role.INSPECTOR), Grant(f"grid:{ELSEWHERE}", Role.INSPECTOR))
+    async with li_with(tmp_path, server, OldLamp) as li:
+        await li.sign_in("li", "secret")
+        lamp = await li.create(OldLamp(grid=ELSEWHERE, height_cm=7))
+        await li.sync()
+        server.add_user("li", Grant(STREET, Role.INSPECTOR))
+        server.registry = registry_with(OldLamp)
+        await li.update(lamp, height_cm=8)
+        (told,) = await server.import_records("finding", [{"kind": "0102", "grid": GRID, "text": "x"}])
+        with pytest.raises(Offline, match="server_behind"):
+            await li.sync()
+        assert [one.id for one in await li.find(Finding)] == [told]
+        assert [one.record for one in await li.pending()] == [lamp.id]
 
 
 async def test_a_refusal_from_before_an_update_is_dealt_with_after_it(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from sync.forms import change_now, record_now
 from sync.history import history
 from sync.memory import MemoryStore
 from sync.merge import Mark
-from sync.messages import FetchRequest, HistoryResponse, Outcome, PushResponse
-from sync.verify import fetch
-from tests.unit.builders import GRID, Office, inspector, new_id, supervisor
+from sync.messages import DigestRequest, FetchRequest, HistoryResponse, Outcome, PushResponse
+from sync.verify import digest, fetch
+from tests.unit.builders import GRID, REGISTRY, STREET, Office, inspector, new_id, supervisor
 from tests.unit.versioned_lamps import PROGRAMS
 
 OLD = {"area": GRID, "text": "路灯", "height_cm": 310, "labels": {"add": ["a", "b"]}}
@@ -180,6 +180,33 @@ async def test_an_older_server_does_not_show_what_it_cannot_read(office: Office,
     with pytest.raises(SyncError) as asked:
         await told(office, record)
     assert [pulled.value.code, asked.value.code] == ["server_behind"] * 2
+
+
+async def test_an_older_server_does_not_pass_over_a_type_it_does_not_know(office: Office) -> None:
+    """A reader whose program knows the type is told to come later, by every door, and then gets the records."""
+    record, _ = await made(office)
+    newer, types = office.registry, {spec.name: spec.version for spec in office.registry}
+    office.registry = REGISTRY
+    with pytest.raises(SyncError) as pulled:
+        await office.read(LI, types=types)
+    async with office.store.reading() as tx:
+        with pytest.raises(SyncError) as fetched:
+            await fetch(tx, REGISTRY, LI, FetchRequest([record], types), office.now)
+        with pytest.raises(SyncError) as compared:
+            await digest(tx, REGISTRY, LI, DigestRequest(f"grid:{STREET}", types=types), office.now)
+    assert [one.value.code for one in (pulled, fetched, compared)] == ["server_behind"] * 3
+    office.registry = newer
+    assert await shown(office, record, types)
+
+
+async def test_who_takes_all_types_as_they_are_gets_a_new_one_after_the_update(office: Office) -> None:
+    """A reader that names no types is served without those the server does not know, and gets them when it does."""
+    record, _ = await made(office)
+    newer, office.registry = office.registry, REGISTRY
+    page = await office.read(LI)
+    assert page.records == []
+    office.registry = newer
+    assert [one.id for one in (await office.read(LI, page.cursor)).records] == [record]
 
 
 async def test_an_older_server_takes_no_change_of_what_it_cannot_read(office: Office) -> None:

@@ -51,6 +51,18 @@ async def shown_to_author(work: Workspace, change: LoggedChange) -> uuid.UUID | 
     return change.attention if f"person:{change.user}" in _unpack(made.fields)["concerns"] else None
 
 
+async def made_later_than(work: Workspace, refused: LoggedChange) -> frozenset[int]:
+    """The versions of a record made by what was written after a change of it that was `refused`; what was refused too
+    and sent again counts as written when it was refused."""
+    made = {one.id: one for one in await work.history(refused.record) if one.version and one.stamp > refused.stamp}
+    closed_by = {derived_id(one, "settled"): one for one in made}
+    for closing in await work.changes(closed_by):
+        refusal = await work.draft(closing.record)
+        if refusal is not None and refusal.fields["stamp"] <= refused.stamp:
+            del made[closed_by[closing.id]]
+    return frozenset(one.version for one in made.values())
+
+
 class Consequences:
     """What follows from `change`, which `actor` made when `roles` held as of `as_of_ms`, at the server's `now_ms`.
 

@@ -15,7 +15,7 @@ from sync import authority
 from sync.attention import FOR_PEOPLE
 from sync.authority import Actor, HeldRoles
 from sync.clock import estimate, stamp_at
-from sync.consequences import Consequences
+from sync.consequences import Consequences, made_later_than
 from sync.corrected import completed, merge_corrected
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
@@ -210,7 +210,7 @@ class Decision:
             version = await self.work.version_made(self.change.undoes, draft.id)
             merged = merge_undo(spec, draft, patch, write, self.change.undoes, version)
         elif self.settled is not None:
-            later = await self._made_later_than(self.settled)
+            later = await made_later_than(self.work, self.settled)
             merged = merge_corrected(spec, draft, self.settled, patch, write, later)
         else:
             merged = merge(spec, draft.fields, draft.marks, patch, write)
@@ -249,13 +249,8 @@ class Decision:
         # The server writes for many who know nothing of each other: none of its writes has seen another by itself.
         other = refused.device if refused else self.change.id if self.by_server else None
         device = str(other) if other else self.roles.writer
-        later = await self._made_later_than(refused) if refused else _NONE
+        later = await made_later_than(self.work, refused) if refused else _NONE
         return Write(stamp, device, self.change.base, self.version, roles, later)
-
-    async def _made_later_than(self, refused: LoggedChange) -> frozenset[int]:
-        """The versions of the record made by what was written after a change that was refused."""
-        history = await self.work.history(refused.record)
-        return frozenset(one.version for one in history if one.version and one.stamp > refused.stamp)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks

@@ -1,6 +1,7 @@
 """The records a push works on: loaded once, changed in memory, written together."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -150,6 +151,11 @@ class Workspace:
         """A change that is in the log, stored or decided here."""
         known = self.logged.get(change_id)
         return known or (await self.tx.changes([change_id]))[change_id]
+
+    async def changes(self, ids: Collection[uuid.UUID]) -> list[LoggedChange]:
+        """Those of the changes that are in the log, stored or decided here."""
+        stored = await self.tx.changes(ids) if ids else {}
+        return [*stored.values(), *[self.logged[one] for one in ids if one in self.logged and one not in stored]]
 
     async def version_made(self, change_id: uuid.UUID, record_id: uuid.UUID) -> int:
         """The version that a change made of the record, 0 where it made none."""

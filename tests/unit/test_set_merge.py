@@ -115,3 +115,16 @@ async def test_a_refused_remove_resent_after_the_element_was_added_again() -> No
     await office.write(li, "component", record, {"tags": {"add": ["rust"]}}, base=made.version)
     await office.write(li, "component", record, remove, base=made.version, settles=refused.attention)
     assert (await office.fields(record))["tags"] == ["rust"]
+
+
+async def test_refused_work_resent_in_its_order() -> None:
+    """A refused remove that is sent again after the refused add before it takes what that added."""
+    office, li, record = Office(), inspector("li"), new_id()
+    made = await office.write(supervisor(), "component", record, component())
+    acts = [{"tags": ADD}, {"tags": REMOVE}]
+    refused = [
+        await office.write(li, "component", record, act | {"responsible": "shop"}, base=made.version) for act in acts
+    ]
+    for act, verdict in zip(acts, refused, strict=True):
+        await office.write(li, "component", record, act, base=made.version, settles=verdict.attention)
+    assert (await office.fields(record))["tags"] == []

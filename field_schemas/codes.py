@@ -55,6 +55,7 @@ _REQUEST_CODES = (
     _code("body_malformed", "请求内容无法解析", "The body cannot be read", "检查编码格式", "Check its encoding"),
     _code("body_stalled", "请求内容中断", "The body stopped coming", "网络恢复后重新提交", "Send it again"),
     _code("body_too_large", "请求内容过大", "The body is too large", "分成更小的批次", "Send smaller batches"),
+    _code("headers_too_large", "请求头过大", "The headers are too large", "缩短请求头", "Send shorter ones"),
     _code("batch_too_large", "批次过大", "The batch holds too many items", "分成更小的批次", "Send smaller batches"),
     _code("id_invalid", "编号不是设备生成的", "An id was not made by this device", "用 UUIDv7 重新编号", "Make ids as UUIDv7"),
     _code("sequence_gap", "设备序号不连续", "The device's sequence has a hole", "从期望的序号重新发送", "Send again from the expected number"),

@@ -28,7 +28,6 @@ Body = Callable[[], Awaitable[Piece]]
 _BATCH = 512 * 1024
 _KEEP_EVERY = 8 * 1024 * 1024
 """Bytes after which those so far are brought to disk, so that a kill or a broken connection costs no more."""
-_IDLE_S = 60.0
 _SILENCE_S = 0.1
 _LAST_BYTES_S = 0.8
 _THREADS = 4
@@ -203,7 +202,7 @@ class _Intake:
 
 
 async def _read_until_superseded(intake: _Intake, turn: Turn, body: Body) -> None:
-    """Read a body, but no longer than until a newer request comes, or nothing for _IDLE_S.
+    """Read a body, but no longer than until a newer request comes.
 
     What flows when the newer request comes is still read, for _LAST_BYTES_S at most.
 
@@ -211,10 +210,8 @@ async def _read_until_superseded(intake: _Intake, turn: Turn, body: Body) -> Non
     """
 
     async def watch() -> None:
-        while True:
+        while not turn.superseded():  # noqa: ASYNC110 - a file is watched
             await asyncio.sleep(TURN_CHECK_S)
-            if turn.superseded() or loop.time() - intake.last_heard > _IDLE_S:
-                break
         # The client may have given up on bytes that are still on their way from the kernel to here.
         until = loop.time() + _LAST_BYTES_S
         while intake.last_heard + _SILENCE_S > loop.time() and loop.time() < until:  # noqa: ASYNC110 - a clock is watched
@@ -230,4 +227,4 @@ async def _read_until_superseded(intake: _Intake, turn: Turn, body: Body) -> Non
             finally:
                 watching.cancel()
     except TimeoutError as error:
-        raise MediaError("upload_superseded", "a newer request has come, or nothing for long") from error
+        raise MediaError("upload_superseded", "a newer request has come") from error

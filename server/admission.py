@@ -62,6 +62,19 @@ class TurnedAway(Exception):
         self.crowded = crowded
 
 
+class Visit(msgspec.Struct, frozen=True):
+    """A request of `device` ("" where that is not known) that was let in; `in_time`: at the time it was given."""
+
+    device: str
+    kind: Kind
+    in_time: bool
+
+    @property
+    def share(self) -> int:
+        """How much of the line it may find before it."""
+        return 2 if self.in_time else 1
+
+
 class Turn:
     """The right to be worked on. Given back while its holder waits for the network, and at the end."""
 
@@ -103,32 +116,37 @@ class Admission:
         self._appointments: dict[str, float] = {}
         self._last_given = {True: 0.0, False: 0.0}
 
-    def arrive(self, device: str, kind: Kind) -> None:
-        """Count a request of `device` ("" where that is not known) in, until it departs. Raises TurnedAway."""
+    def arrive(self, device: str, kind: Kind) -> Visit:
+        """Count a request of `device` in, until it departs. Raises TurnedAway."""
         if device and self._of_device[device, kind] >= self._bounds.of_device:
             raise TurnedAway(_CROWDED_S, crowded=True)
         now = self._monotonic()
         appointment = self._appointments.get(device)
         if appointment is not None and now < appointment and not self._room(kind, 1):
             raise TurnedAway(math.ceil(appointment - now))
-        if not self._room(kind, 1 if appointment is None else 2):
-            raise TurnedAway(self._appoint(device, now, again=appointment is not None))
+        visit = Visit(device, kind, in_time=appointment is not None)
+        if not self._room(kind, visit.share):
+            raise TurnedAway(self._appoint(device, now, again=visit.in_time))
         self._appointments.pop(device, None)
         self._of_device[device, kind] += 1
+        return visit
 
-    def depart(self, device: str, kind: Kind) -> None:
+    def depart(self, visit: Visit) -> None:
         """The request is over."""
-        self._of_device[device, kind] -= 1
-        if not self._of_device[device, kind]:
-            del self._of_device[device, kind]
+        counted = visit.device, visit.kind
+        self._of_device[counted] -= 1
+        if not self._of_device[counted]:
+            del self._of_device[counted]
 
-    async def turn(self, kind: Kind) -> Turn:
-        """Wait in line for a turn."""
+    async def turn(self, visit: Visit) -> Turn:
+        """Wait in line for a turn. Raises TurnedAway: since it arrived, others may have taken the room."""
         if self._working < self._bounds.at_once and not self._waiting():
             self.take_place()
             return Turn(self)
+        if not self._room(visit.kind, visit.share):
+            raise TurnedAway(self._appoint(visit.device, self._monotonic(), again=visit.in_time))
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines[kind].append(called)
+        self._lines[visit.kind].append(called)
         try:
             await called
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 Application = Callable[..., Awaitable[None]]
@@ -22,6 +23,8 @@ _READY_POLL_S = 0.1
 _READY_TRIES = 600
 _NOT_STARTED = 3
 """The exit status of a server that could not start, as uvicorn has it."""
+_ENDLESS_HEADERS = 65_536
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def run_one(app: Application, host: str, port: int) -> None:
@@ -76,13 +79,37 @@ class _AnnouncingServer(uvicorn.Server):
             _announce(self._url)
 
 
+class _BoundedHeaders(HttpToolsProtocol):
+    """Breaks off a request whose headers do not end: the parser gathers them without a bound."""
+
+    _heard = 0
+    _in_headers = True
+    _came_to_an_end = False
+
+    def data_received(self, data: bytes) -> None:
+        self._came_to_an_end = False
+        super().data_received(data)
+        self._heard = self._heard + len(data) if self._in_headers and not self._came_to_an_end else 0
+        if self._heard > _ENDLESS_HEADERS:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers, self._came_to_an_end = False, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_headers, self._came_to_an_end = True, True
+        super().on_message_complete()
+
+
 def _config(app: Application | str, workers: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=_BoundedHeaders,
         ws="none",
         lifespan="on",
         log_config=None,

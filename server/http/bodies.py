@@ -1,4 +1,4 @@
-"""Bodies on their way in: how long the next piece may take, and how much of unanswered ones a process holds."""
+"""Bodies on their way in: how slowly they may come, and how much of unanswered ones a process holds."""
 
 import asyncio
 from typing import Any, TypeAlias
@@ -10,6 +10,8 @@ from sync.errors import SyncError
 
 SILENCE_S = 30.0
 """A body of which nothing comes for so long is given up."""
+SLOWEST = 1024
+"""Bytes/s: a body is given up that has kept the server waiting SILENCE_S longer than at this rate."""
 _AHEAD = 65_536
 """The server reads so much of a body ahead by itself."""
 
@@ -43,6 +45,7 @@ class Incoming:
         self._ahead: list[Received] = []
         self._held = 0
         self._more = True
+        self._left_s = SILENCE_S
 
     async def begin(self) -> None:
         """Wait for the whole body, or the beginning of a large one. Raises SyncError `body_stalled`."""
@@ -75,11 +78,16 @@ class Incoming:
             self._room = None
 
     async def _next(self) -> Received:
+        # Only time spent waiting counts: a server that is slow to take a body is not its client's fault.
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(SILENCE_S):
+            async with asyncio.timeout(min(self._left_s, SILENCE_S)):
                 message: Received = await self._receive()
         except TimeoutError as error:
-            raise SyncError("body_stalled", f"nothing came of the body for {SILENCE_S:.0f} s") from error
+            detail = f"nothing came of the body for {SILENCE_S:.0f} s, or less than {SLOWEST} bytes/s"
+            raise SyncError("body_stalled", detail) from error
+        self._left_s += len(message.get("body", b"")) / SLOWEST - (loop.time() - began)
         self._more = message["type"] == "http.request" and message.get("more_body", False)
         return message
 

@@ -82,6 +82,7 @@ STATUS: dict[str, int] = {
     "client_too_old": 426,
     "too_many_requests": 429,
     "quota_exceeded": 429,
+    "headers_too_large": 431,
     # tus 1.0.0 has a status of its own for this.
     "checksum_mismatch": 460,
     "internal": 500,

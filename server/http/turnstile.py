@@ -1,6 +1,7 @@
 """Turns requests away before they cost anything: before routing, tokens, proofs and bodies are looked at."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import ExitStack
 from hashlib import blake2b
 
@@ -9,7 +10,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from server.admission import Admission, Kind, Monotonic, TurnedAway
+from server.admission import Admission, Kind, Monotonic, Turn, TurnedAway
 from server.http.bodies import Incoming, Received, Room
 from server.http.problems import PROBLEM_JSON, preferred_language, problem_of
 from server.http.request_log import completed
@@ -20,6 +21,8 @@ _HEALTH = "/health/"
 _WORK = ("/v1/push", "/v1/sessions", "/v1/receipts")
 _UPLOADS = "/v1/uploads"
 """What comes there is written to disk as it comes."""
+_MOST_HEADER_BYTES = 16_384
+"""Token and proof, the longest that devices send, have less than 2,000 together."""
 _LOG_EVERY_S = 5.0
 SLOW_S = 10.0
 """A reader that takes nothing for so long while its buffer is full is dropped."""
@@ -46,29 +49,27 @@ class Turnstile:
         if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_HEALTH):
             await self._app(scope, receive, send)
             return
-        device = _device_of(dict(scope["headers"]))
-        kind = Kind.WORK if scope["path"].startswith(_WORK) else Kind.NEWS
-        try:
-            self._admission.arrive(device, kind)
-        except TurnedAway as refusal:
-            await self._turn_away(refusal, scope, send)
-            return
         body = Incoming(receive, None if scope["path"].startswith(_UPLOADS) else self._room)
-        with ExitStack() as visit:
-            visit.callback(self._admission.depart, device, kind)
+        kind = Kind.WORK if scope["path"].startswith(_WORK) else Kind.NEWS
+        with ExitStack() as stay:
             try:
+                _check_length(scope["headers"])
+                visit = self._admission.arrive(_device_of(dict(scope["headers"])), kind)
+                stay.callback(self._admission.depart, visit)
                 await body.begin()
+                turn = await self._admission.turn(visit)
+            except TurnedAway as refusal:
+                await self._turn_away(refusal, scope, send)
             except SyncError as error:
                 await self._refuse(error, scope, send, (b"connection", b"close"))
-                return
-            await self._serve(scope, body, send, kind, visit)
+            else:
+                await self._serve(scope, body, send, turn, stay)
 
-    async def _serve(self, scope: HTTPScope, body: Incoming, send: Send, kind: Kind, visit: ExitStack) -> None:
-        """Serve in turn. Who waits for its client, to hear more or to be heard, holds no place meanwhile.
+    async def _serve(self, scope: HTTPScope, body: Incoming, send: Send, turn: Turn, stay: ExitStack) -> None:
+        """Serve a request whose turn it is. Who waits for its client, to hear more or to be heard, holds no place.
 
-        The device's `visit` ends with its answer: what the server does after it is not the device's.
+        The device's `stay` ends with its answer: what the server does after it is not the device's.
         """
-        turn = await self._admission.turn(kind)
         loop = asyncio.get_running_loop()
 
         async def receive_on() -> Received:
@@ -82,7 +83,7 @@ class Turnstile:
             await send(message)
             patience.reschedule(None)
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                visit.close()
+                stay.close()
 
         try:
             async with asyncio.timeout(None) as patience:
@@ -121,6 +122,12 @@ class Turnstile:
         if now - self._logged >= _LOG_EVERY_S:
             _log.warning("overloaded", turned_away=self._turned_away, retry_after_s=refusal.retry_after_s)
             self._logged, self._turned_away = now, 0
+
+
+def _check_length(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises SyncError `headers_too_large`."""
+    if sum(len(name) + len(value) for name, value in headers) > _MOST_HEADER_BYTES:
+        raise SyncError("headers_too_large", f"the headers have more than {_MOST_HEADER_BYTES} bytes")
 
 
 def _device_of(headers: dict[bytes, bytes]) -> str:

@@ -3,7 +3,9 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from client_sdk.demo.stage import Stage
@@ -37,6 +39,32 @@ async def get_through(device: LoadDevice, refusals: Counter[str]) -> int:
             await asyncio.sleep(error.retry_after_s or 0)
         except Unanswered:
             continue
+
+
+async def test_endless_headers_are_broken_off(stage: Stage) -> None:
+    """A request whose headers do not end is answered and cut off, however it goes on."""
+    await stage.start_server()
+    try:
+        address = urlsplit(stage.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n")
+        writer.writelines([b"x-more: " + b"x" * 4_000 + b"\r\n"] * 20)
+        answer = await reader.read()
+        writer.close()
+    finally:
+        await stage.stop_server()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_large_body_is_no_header(stage: Stage) -> None:
+    """However its bytes fall into the server's reads, a body is not counted with the headers, nor is the last one."""
+    await stage.start_server()
+    try:
+        async with httpx.AsyncClient(base_url=stage.url) as client:
+            statuses = [(await client.post("/v1/push", content=b"x" * 2_000_000)).status_code for _ in range(3)]
+    finally:
+        await stage.stop_server()
+    assert statuses == [401] * 3
 
 
 async def test_everybody_gets_through(stage: Stage) -> None:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from server.admission import Admission, Bounds, Kind, Pace, Turn, TurnedAway
+from server.admission import Admission, Bounds, Kind, Pace, Turn, TurnedAway, Visit
 
 WORK, NEWS = Kind.WORK, Kind.NEWS
 
@@ -22,13 +22,16 @@ class Hall:
 
     async def come(self, name: str, kind: Kind = WORK) -> None:
         """A request of a device called `name` comes in and waits for its turn."""
-        self.admission.arrive(name, kind)
-        self.tasks.append(asyncio.create_task(self._wait(name, kind)))
+        await self.stand_in_line(self.admission.arrive(name, kind))
+
+    async def stand_in_line(self, visit: Visit) -> None:
+        """All of a request's body has come."""
+        self.tasks.append(asyncio.create_task(self._wait(visit)))
         await settle()
 
-    async def _wait(self, name: str, kind: Kind) -> None:
-        self.turns.append(await self.admission.turn(kind))
-        self.called.append(name)
+    async def _wait(self, visit: Visit) -> None:
+        self.turns.append(await self.admission.turn(visit))
+        self.called.append(visit.device)
 
     async def finish(self, *, after_s: float = 0.0) -> None:
         """The request that has worked longest is done."""
@@ -92,6 +95,31 @@ async def test_the_line_is_bounded() -> None:
     """When as many wait as may, the next is turned away."""
     hall = await full_hall()
     assert hall.refused("late") > 0
+
+
+async def test_bodies_that_come_late_find_the_line_bounded() -> None:
+    """Those let in while there was room are turned away, each with a time of its own, where others have filled it."""
+    hall = Hall(at_once=1, waiting=4, wait_s=2.0)
+    visits = [hall.admission.arrive(f"device {number}", WORK) for number in range(1_000)]
+    waits = []
+    for visit in visits[:5]:
+        await hall.stand_in_line(visit)
+    for visit in visits[5:]:
+        with pytest.raises(TurnedAway) as caught:
+            await hall.admission.turn(visit)
+        waits.append(caught.value.retry_after_s)
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (3, 7)
+
+
+async def test_who_kept_its_time_keeps_its_room_while_its_body_comes() -> None:
+    """A device that was let in because it came back in time is not turned away like a newcomer."""
+    hall = await full_hall()
+    hall.now += hall.refused("patient")
+    visit = hall.admission.arrive("patient", WORK)
+    hall.refused("new")
+    await hall.stand_in_line(visit)
+    assert not hall.tasks[-1].done()
 
 
 async def test_a_wait_that_would_be_too_long_is_turned_away() -> None:
@@ -189,13 +217,14 @@ async def test_a_place_that_is_free_is_never_refused() -> None:
 async def test_one_device_cannot_fill_the_line() -> None:
     """A device with so many requests in is turned away, others are not; when one is answered it may ask again."""
     hall = Hall(at_once=1, of_device=2)
-    await hall.come("greedy")
+    visit = hall.admission.arrive("greedy", WORK)
+    await hall.stand_in_line(visit)
     await hall.come("greedy")
     with pytest.raises(TurnedAway) as caught:
         hall.admission.arrive("greedy", WORK)
     assert caught.value.crowded
     await hall.come("modest")
-    hall.admission.depart("greedy", WORK)
+    hall.admission.depart(visit)
     await hall.come("greedy")
 
 

@@ -1,12 +1,13 @@
 """The turnstile: what is turned away costs nothing, health is always answered, places are held for work only."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
-from server.admission import Admission, Bounds, Kind
+from server.admission import Admission, Bounds, Kind, Visit
 from server.http import bodies, turnstile
 from server.http.turnstile import Turnstile
 from sync.errors import SyncError
@@ -105,6 +106,29 @@ async def test_uploads_are_turned_away_in_the_words_of_tus(path: str, version: b
     assert dict(refused.answer[0]["headers"]).get(b"tus-resumable") == version
 
 
+async def test_bodies_that_come_together_do_not_pass_the_bound() -> None:
+    """Who was let in while there was room is turned away before any work when its body finds the line full."""
+    hall = Hall(at_once=1, waiting=4)
+    together = [await hall.enter(Client(device=str(number))) for number in range(20)]
+    for client in together:
+        client.body.put_nowait(WHOLE)
+    await settle()
+    assert Counter(client.status for client in together) == {None: 5, 503: 15}
+    assert all(int(dict(one.answer[0]["headers"])[b"retry-after"]) > 0 for one in together if one.answer)
+    assert len(hall.reached) == 1
+
+
+@pytest.mark.parametrize("header", [b"dpop", b"authorization", b"x-anything"])
+async def test_overlong_headers_are_not_looked_at(header: bytes) -> None:
+    """Headers longer than anything a device sends are refused before proofs are read or a body has come."""
+    hall = Hall()
+    client = Client()
+    client.scope["headers"].append((header, b"x" * 20_000))
+    await hall.enter(client)
+    problem = msgspec.json.decode(client.answer[1]["body"])
+    assert (problem["code"], client.status, client.asked, hall.reached) == ("headers_too_large", 431, 0, [])
+
+
 async def test_a_greedy_device_is_told_so() -> None:
     """A device with too many requests in gets 429, in its language."""
     hall = Hall(of_device=1)
@@ -194,6 +218,26 @@ async def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert (early.status, hall.errors) == (408, ["body_stalled"])
 
 
+@pytest.mark.parametrize(("size", "code"), [(1, "body_stalled"), (20 * bodies.SLOWEST, None)])
+async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, size: int, code: str | None) -> None:
+    """Never silent for long, a body must still come at a rate; one that does may take its time."""
+    loop = asyncio.get_running_loop()
+    slept = [0.0]
+    monkeypatch.setattr(loop, "time", lambda real=loop.time: real() + slept[0])
+
+    async def receive() -> Any:
+        slept[0] += 20.0
+        await settle()
+        return {"type": "http.request", "body": b"x" * size, "more_body": slept[0] < 200}
+
+    caught = None
+    try:
+        await bodies.Incoming(receive, None).begin()
+    except SyncError as error:
+        caught = error.code
+    assert caught == code
+
+
 async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has sent all may stay silent for as long as it listens."""
     monkeypatch.setattr(bodies, "SILENCE_S", 0.0)
@@ -201,7 +245,7 @@ async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> N
     client.body.put_nowait(WHOLE)
     incoming = bodies.Incoming(client.receive, None)
     await incoming.begin()
-    turn = await Admission(Bounds(), lambda: 0.0, lambda: 0.5).turn(Kind.WORK)
+    turn = await Admission(Bounds(), lambda: 0.0, lambda: 0.5).turn(Visit("", Kind.WORK, in_time=False))
     await incoming.receive(turn)
     listening = asyncio.create_task(incoming.receive(turn))
     await settle()

@@ -52,6 +52,7 @@ class Device(MediaDevice):
         self._model = model
         self._syncing = asyncio.Lock()
         self._observers: list[OnStatus] = []
+        self._indexing = asyncio.create_task(self._index_beside())
         self.status = Status(SyncState.IDLE)
 
     @staticmethod
@@ -78,10 +79,13 @@ class Device(MediaDevice):
         parts = await assemble(store, Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)
         connection = Connection(server, transport, parts.sessions, parts.clock, parts.clocks, random_bytes)
         addresses = Addresses(server, transport, connection)
+        device = Device(parts, connection, addresses, on_wifi, model)
         try:
-            yield Device(parts, connection, addresses, on_wifi, model)
+            yield device
         finally:
             try:
+                device._indexing.cancel()
+                await asyncio.gather(device._indexing, return_exceptions=True)
                 await addresses.close()
                 await connection.close()
             finally:
@@ -217,8 +221,18 @@ class Device(MediaDevice):
             except BaseException:
                 self._show(before)
                 raise
+            finally:
+                if self._indexing.done():
+                    self._indexing = asyncio.create_task(self._index_beside())
             self._show(Status(SyncState.IDLE, report))
             return report
+
+    async def _index_beside(self) -> None:
+        """Index texts while the user goes on. What hinders that is met again by the next search, or sync."""
+        try:
+            await self._index_texts()
+        except Exception:
+            _log.exception("indexing broke off")
 
     async def _synced(self, progress: OnProgress | None, *, verify: bool) -> SyncReport:
         parts = self._parts

@@ -11,7 +11,7 @@ from client_sdk.batch import Batch
 from client_sdk.errors import Invalid, NotAllowed
 from client_sdk.parts import Parts
 from client_sdk.reports import ChangeVerdict, PendingChange
-from client_sdk.store import asking
+from client_sdk.store import asking, texts
 from client_sdk.store.finding import Query, find
 from client_sdk.store.records import RecordRow
 from client_sdk.store.rescue import RescueReport
@@ -110,13 +110,16 @@ class LocalDevice:
         """The records of a type that match everything asked, nearest first when `near` is given, else oldest first.
 
         `near` is a position, or (lon, lat) in WGS-84 degrees. `text` finds Chinese by any part, other words by
-        their beginning. `equals` compares fields. Raises Invalid for a field that the type does not have.
+        their beginning; right after a first sync it may wait for seconds until all is indexed. `equals` compares
+        fields. Raises Invalid for a field that the type does not have.
         """
         spec = type_of(cls)
         if unknown := equals.keys() - spec.fields.keys():
             raise Invalid("field_unknown", f"{spec.name} has no {', '.join(sorted(unknown))}")
         point = near.wgs84() if isinstance(near, Position) else near
         plain = msgspec.msgpack.decode(_plain(equals))
+        if text is not None:
+            await self._index_texts()
         rows = await self._store.run(find, Query(spec, point, within_m, text, plain, limit))
         return [self._typed(cls, row.id, row.version, row.fields) for row in rows]
 
@@ -127,6 +130,12 @@ class LocalDevice:
     async def verdicts(self, record: Record | None = None) -> list[ChangeVerdict]:
         """What became of the own changes of `record`, or of all own changes, in order."""
         return await self._store.run(asking.verdicts, None if record is None else record.id)
+
+    async def _index_texts(self) -> None:
+        """Index what a snapshot brought, up to what is here by now; other work goes on between the steps."""
+        goal = await self._store.run(texts.last_unindexed)
+        while await self._store.run(texts.index_some, goal):
+            pass
 
     def _batch(self) -> Batch:
         return Batch(self._parts.clock.now_ms, self._parts.random_bytes)

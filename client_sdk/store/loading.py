@@ -11,7 +11,7 @@ from client_sdk.store.exchanging import store_records
 from client_sdk.store.meta import Loading
 from client_sdk.store.records import NewRow, Place, place_in
 from client_sdk.store.schema import drop_record_indexes, index_records
-from client_sdk.store.searchtext import indexed
+from client_sdk.store.texts import leave_for_later
 from client_sdk.store.thread import Tables
 from field_schemas.places import Position, place_cell
 from field_schemas.record import RecordType
@@ -72,20 +72,19 @@ def took_apart(tables: Tables, fetched: set[uuid.UUID]) -> Loading:
 
 def _take_group(tables: Tables, spec: RecordType[Any], group: RecordGroup, own: set[bytes]) -> None:
     current = tables.meta.progressed.round
-    ids, places, texts = group.record_ids(), _places(spec, group), _texts(spec, group)
+    columns = group.record_ids(), group.versions, group.owners, group.fields(), _places(spec, group)
     rows = [
-        NewRow(record, group.type, version, owner, current, fields, place, text)
-        for record, version, owner, fields, place, text in zip(
-            ids, group.versions, group.owners, group.fields(), places, texts, strict=True
-        )
+        NewRow(record, group.type, version, owner, current, fields, place)
+        for record, version, owner, fields, place in zip(*columns, strict=True)
     ]
     if own:
         # Own changes are shown on top of what the server says, whether or not the record itself is here.
         rows = [row for row in rows if row.id not in own]
     # In the order of ids, each page of their indexes is met once.
-    standing = tables.records.add_new(sorted(rows))
-    if standing or own:
-        _take_newer(tables, group, standing | own)
+    added = tables.records.add_new(sorted(rows))
+    leave_for_later(tables, added.after, added.last)
+    if added.standing or own:
+        _take_newer(tables, group, added.standing | own)
 
 
 def _take_newer(tables: Tables, group: RecordGroup, some: set[bytes]) -> None:
@@ -110,18 +109,3 @@ def _places(spec: RecordType[Any], group: RecordGroup) -> Iterable[Place]:
     except msgspec.ValidationError:
         # Areas, and what a later version of the type writes otherwise.
         return [place_in(spec, {spec.place: value}) for value in _values(column)]
-
-
-def _texts(spec: RecordType[Any], group: RecordGroup) -> Iterable[str]:
-    names = [name for name in spec.searchable if name in group.names]
-    if not names:
-        return repeat("", len(group.versions))
-    columns = [_values(joined(group.columns[group.names.index(name)])) for name in names]
-    return map(" ".join, zip(*map(_indexed_column, columns), strict=True))
-
-
-def _indexed_column(values: list[Any]) -> list[str]:
-    """The index's words of each value; the same value, such as a responsible subject, is worked on once."""
-    texts = [str(value) if value else "" for value in values]
-    known = {text: indexed(text) for text in set(texts)}
-    return [known[text] for text in texts]

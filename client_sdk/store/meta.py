@@ -76,6 +76,13 @@ class Loading(msgspec.Struct, frozen=True):
         return sum(block.bytes for block in self.snapshot.blocks[: self.blocks])
 
 
+class Unindexed(msgspec.Struct, frozen=True):
+    """Rows of records whose texts are not in the index yet: those past `after`, up to `last`."""
+
+    after: int
+    last: int
+
+
 class Meta:
     """Typed access to the table `meta`, inside a transaction of the caller.
 
@@ -144,6 +151,18 @@ class Meta:
             self._db.execute("DELETE FROM meta WHERE key = 'loading'")
         else:
             self._write("loading", _encode(loading))
+
+    @property
+    def unindexed(self) -> Unindexed | None:
+        """The rows whose texts cannot be found yet, None where there are none."""
+        return self._read("unindexed", Unindexed)
+
+    @unindexed.setter
+    def unindexed(self, rows: Unindexed | None) -> None:
+        if rows is None:
+            self._db.execute("DELETE FROM meta WHERE key = 'unindexed'")
+        else:
+            self._write("unindexed", _encode(rows))
 
     @property
     def receipt(self) -> KeptReceipt | None:

@@ -35,7 +35,7 @@ Place = tuple[int | None, float | None, float | None]
 
 
 class NewRow(NamedTuple):
-    """A record as the server said it, with its index columns and its text for the index."""
+    """A record as the server said it, with its index columns."""
 
     id: bytes
     type: str
@@ -44,7 +44,14 @@ class NewRow(NamedTuple):
     round: int
     fields: bytes
     place: Place
-    text: str
+
+
+class Added(NamedTuple):
+    """What `add_new` did: the rows past `after` up to `last` are new; the records `standing` were here before."""
+
+    after: int
+    last: int
+    standing: set[bytes]
 
 
 class RecordRow(NamedTuple):
@@ -131,8 +138,8 @@ class Records:
         self._db.executemany("DELETE FROM search WHERE rowid = ?", old)
         self._db.executemany(_ADD_TEXT, texts)
 
-    def add_new(self, rows: Sequence[NewRow]) -> set[bytes]:
-        """Insert those of the records that are not here; the ids of the others. Each is at most once in `rows`."""
+    def add_new(self, rows: Sequence[NewRow]) -> Added:
+        """Insert those of the records that are not here, without their texts. Each is at most once in `rows`."""
         (last,) = self._db.execute("SELECT coalesce(max(rowid), 0) FROM records").fetchone()
         numbered = list(enumerate(rows, last + 1))
         added = self._db.executemany(_ADD, ((*row[:6], *row.place, rowid) for rowid, row in numbered)).rowcount
@@ -140,9 +147,15 @@ class Records:
         if added < len(rows):
             known = self.known([row.id for row in rows])
             standing = {record for record, one in known.items() if one.rowid <= last}
-        texts = ((rowid, row.text) for rowid, row in numbered if row.text and row.id not in standing)
-        self._db.executemany(_ADD_TEXT, texts)
-        return standing
+        return Added(last, last + len(rows), standing)
+
+    def index_texts(self, after: int, last: int, limit: int) -> int:
+        """Put the texts of the next rows past `after`, up to `last`, into the index; how far that leads."""
+        select = "SELECT rowid, type, fields FROM records WHERE rowid > ? AND rowid <= ? AND deleted = 0 LIMIT ?"
+        rows = self._db.execute(select, (after, last, limit)).fetchall()
+        texts = [(rowid, self._text(name, _decode(fields))) for rowid, name, fields in rows]
+        self._db.executemany(_ADD_TEXT, [one for one in texts if one[1]])
+        return rows[-1][0] if len(rows) == limit else last
 
     def drop(self, ids: Iterable[bytes]) -> int:
         """Remove records; how many there were."""
@@ -176,9 +189,11 @@ class Records:
         """(cell, lon, lat) and text for the indexes, empty for what queries must not find."""
         if row.deleted or row.type not in self._registry:
             return (None, None, None), ""
-        spec = self._registry.get(row.type)
         fields = row.decoded()
-        return place_in(spec, fields), indexed(spec.text_of(fields))
+        return place_in(self._registry.get(row.type), fields), self._text(row.type, fields)
+
+    def _text(self, name: str, fields: dict[str, Any]) -> str:
+        return indexed(self._registry.get(name).text_of(fields)) if name in self._registry else ""
 
 
 def place_in(spec: RecordType[Any], fields: dict[str, Any]) -> Place:

@@ -34,9 +34,11 @@ class Task(msgspec.Struct):
 
 
 class FirstSync(msgspec.Struct):
-    """What it did, as JSON on its standard output. Processor time and peak memory (bytes) are the whole process's."""
+    """What it did, as JSON on its standard output. Processor time, until it was in sync, and peak memory (bytes) are
+    the whole process's."""
 
     seconds: float
+    searchable_after: float
     own_tasks_after: float
     records: int
     received: int
@@ -61,10 +63,13 @@ async def sync(task: Task) -> FirstSync:
         began = time.perf_counter()
         report = await device.sync(lambda progress: marks.append(time.perf_counter()))
         seconds = time.perf_counter() - began
+        used = _processor_seconds()
         found = len(await device.find(Component, text="井盖", limit=1))
         if not found:
             raise RuntimeError("what was loaded is not found")
-        return FirstSync(seconds, marks[0] - began, report.pulled, report.bytes_received, *_used())
+        searchable = time.perf_counter() - began
+        received = report.bytes_received
+        return FirstSync(seconds, searchable, marks[0] - began, report.pulled, received, used, peak_memory("self"))
 
 
 async def bare(task: Task) -> FirstSync:
@@ -75,7 +80,8 @@ async def bare(task: Task) -> FirstSync:
         snapshot = await snapshot_of(device._connection, task.scope)
         content = b"".join([piece async for piece in device._connection.snapshot_content(snapshot.id, 0)])
         records = _insert(Path(task.store + ".bare"), snapshot, content)
-        return FirstSync(time.perf_counter() - began, 0.0, records, len(content), *_used())
+        seconds = time.perf_counter() - began
+        return FirstSync(seconds, 0.0, 0.0, records, len(content), _processor_seconds(), peak_memory("self"))
 
 
 def _insert(path: Path, snapshot: Snapshot, content: bytes) -> int:
@@ -94,9 +100,9 @@ def _insert(path: Path, snapshot: Snapshot, content: bytes) -> int:
     return records
 
 
-def _used() -> tuple[float, int]:
+def _processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime, peak_memory("self")
+    return used.ru_utime + used.ru_stime
 
 
 def peak_memory(process: str | int) -> int:

@@ -73,6 +73,7 @@ def _of_device(what: str, warm: FirstSync, cold: FirstSync, bare: FirstSync, raw
         figure(f"{what}, snapshot made for it", cold.seconds, "s", again, bare.seconds),
         figure(f"{what}, device's processor time", *processor),
         figure(f"{what}, own things there after", warm.own_tasks_after, "s", "all of it", warm.seconds),
+        figure(f"{what}, all texts searchable after", warm.searchable_after, "s", "all of it", warm.seconds),
         figure(f"{what}, on the wire", warm.received / _MB, "MB", "fields, plain", raw / _MB, Goal(at_most=30)),
         figure(f"{what}, device's memory", warm.memory / _MB, "MB", again, bare.memory / _MB, Goal(at_most=200)),
     ]

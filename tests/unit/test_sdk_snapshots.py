@@ -1,5 +1,6 @@
 """First sync by snapshot: the same copies as by pages, resumed, checked, and never beyond the reader's role."""
 
+import random
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,10 +14,13 @@ import pytest
 from client_sdk.device import Device
 from client_sdk.errors import Offline
 from client_sdk.reports import Progress
+from client_sdk.store import texts
+from client_sdk.store.opening import open_store
+from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
-from tests.fake_server import FakeServer
+from tests.fake_server import REGISTRY, START_MS, FakeServer
 from tests.phones import GRID, NEXT_STREET, PLACE, STREET, city, component, finding, opened, phone
 
 FROM = 5
@@ -75,6 +79,18 @@ def tamper(content: bytes) -> bytes:
     """One byte of the second half is another one."""
     place = len(content) * 2 // 3
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+async def loaded(path: Path, server: FakeServer) -> Tables:
+    """The store of a phone that was killed when its snapshot was loaded, and nothing of it indexed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texts, "index_some", lambda _tables, _goal: False)
+        async with opened(path, server) as device:
+            await device.sign_in("chen", "secret")
+            await device.sync()
+    tables, _ = open_store(path, REGISTRY, START_MS, random.Random(1).randbytes)
+    assert texts.last_unindexed(tables) == MANY
+    return tables
 
 
 @pytest.fixture
@@ -284,6 +300,45 @@ async def test_own_work_stays(tmp_path: Path, server: FakeServer) -> None:
         await device.sync()
         assert len(await device.find(Component)) == MANY + 1
         assert await device.pending() == []
+
+
+async def test_texts_are_found_while_a_snapshot_loads(tmp_path: Path, server: FakeServer) -> None:
+    """A search finds all that is here by then, though texts are indexed only after the snapshot, in steps."""
+    road = Road(server)
+
+    def end(content: bytes) -> bytes:
+        raise httpx.ReadError("the network broke")
+
+    road.accidents = [break_off, end]
+    async with travelling(tmp_path / "li.db", server, road) as device:
+        with pytest.raises(Offline):
+            await device.sync()
+        here = await device.find(Component)
+        assert sorted(await device.find(Component, text="44030401"), key=by_id) == here
+        await device.sync()
+        assert len(await device.find(Component, text="44030401")) == MANY
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_indexing_survives_being_killed(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Killed after any step of indexing, the next process goes on where it was; changes in between are kept."""
+    monkeypatch.setattr(texts, "_STEP", 5)
+    tables = await loaded(tmp_path / "chen.db", server)
+    for _ in range(steps):
+        tables.db.execute("BEGIN IMMEDIATE")
+        texts.index_some(tables, MANY)
+        tables.db.execute("COMMIT")
+    tables.db.execute("BEGIN IMMEDIATE")
+    texts.index_some(tables, MANY)
+    tables.db.close()
+    async with opened(tmp_path / "chen.db", server) as device:
+        changed, deleted, *_ = await device.find(Component)
+        await device.update(changed, remark="井盖松动")
+        await device.delete(deleted)
+        assert await device.find(Component, text="盖松") == [await device.get(Component, changed.id)]
+        assert len(await device.find(Component, text="44030401")) == MANY - 1
 
 
 async def test_a_neighbouring_area_costs_only_itself(tmp_path: Path, server: FakeServer) -> None:

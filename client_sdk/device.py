@@ -160,8 +160,8 @@ class Device(MediaDevice):
     async def background(self, interval_s: float = 60.0) -> AsyncIterator[None]:
         """Keep in sync while the context is open; see `status` for how that goes.
 
-        The device syncs each `interval_s` seconds, and as soon as the server says that there is something new. While
-        the server can say so, and nothing waits to be sent, it polls less often.
+        The device syncs each `interval_s` seconds, a second or two after a local write, and as soon as the server
+        says that there is something new. While the server can say so it polls less often.
         """
         task = asyncio.create_task(self._keep_synced(interval_s))
         try:
@@ -179,7 +179,7 @@ class Device(MediaDevice):
 
     async def _keep_synced(self, interval_s: float) -> None:
         sleep, random_bytes = self._parts.clocks.sleep, self._parts.random_bytes
-        line = Line(self._connection, self._pending_count, sleep, random_bytes)
+        line = Line(self._connection, self._pending_count, self._wrote, sleep, random_bytes)
 
         async def sync() -> None:
             line.synced(well=False)

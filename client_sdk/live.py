@@ -13,20 +13,26 @@ from client_sdk.errors import DeviceError, Offline
 from sync.ids import RandomBytes
 
 QUIET = 10
-"""While the line is up, and nothing waits to be sent, the device polls at every so many intervals only."""
+"""While the line is up the device polls at every so many intervals only."""
 _FOLD_S = 1.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Line:
-    """Keeps the line up, and rests until there is a reason to sync."""
+    """Keeps the line up, and rests until there is a reason to sync. `wrote` is set by each local write."""
 
     def __init__(
-        self, connection: Connection, pending: Callable[[], Awaitable[int]], sleep: Sleep, random_bytes: RandomBytes
+        self,
+        connection: Connection,
+        pending: Callable[[], Awaitable[int]],
+        wrote: asyncio.Event,
+        sleep: Sleep,
+        random_bytes: RandomBytes,
     ) -> None:
         self._connection = connection
         self._pending = pending
+        self._wrote = wrote
         self._sleep = sleep
         self._random_bytes = random_bytes
         self._poked = asyncio.Event()
@@ -63,17 +69,21 @@ class Line:
                 self.up = False
 
     async def rest(self, interval_s: float) -> None:
-        """Wait `interval_s`, or QUIET times that while the line is up and nothing is to be sent; a poke ends it."""
+        """Wait `interval_s`, or QUIET times that while the line is up; a poke or a local write ends it."""
+        self._wrote.clear()
+        # What was written while the sync sent the rest.
+        if await self._pending():
+            self._wrote.set()
         if self._hurried:
             # One poke seldom comes alone: those that follow it are answered by one sync together.
-            await self._sleep(backoff_s(1, self._random_bytes, _FOLD_S))
+            await self._fold()
         for _ in range(QUIET):
-            poked = await self._poked_within(interval_s)
-            if poked or not self.up or await self._pending():
+            if await self._woken_within(interval_s) or not self.up:
                 return
 
-    async def _poked_within(self, seconds: float) -> bool:
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._poked.wait())]
+    async def _woken_within(self, seconds: float) -> bool:
+        ends = self._poked.wait(), self._wrote.wait(), self._sleep(seconds)
+        waits = [asyncio.ensure_future(end) for end in ends]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -81,4 +91,10 @@ class Line:
                 one.cancel()
         poked = self._hurried = self._poked.is_set()
         self._poked.clear()
-        return poked
+        if self._wrote.is_set() and not poked:
+            # Nor is one write alone: a form is filled in, photos follow.
+            await self._fold()
+        return poked or self._wrote.is_set()
+
+    async def _fold(self) -> None:
+        await self._sleep(backoff_s(1, self._random_bytes, _FOLD_S))

@@ -1,5 +1,6 @@
 """The part of a device that needs no network: typed records, queries, and what became of own work."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ class LocalDevice:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
+        self._wrote = asyncio.Event()
 
     @property
     def id(self) -> uuid.UUID:
@@ -133,15 +135,18 @@ class LocalDevice:
 
     async def _index_texts(self) -> None:
         """Index what a snapshot brought, up to what is here by now; other work goes on between the steps."""
-        goal = await self._store.run(texts.last_unindexed)
-        while await self._store.run(texts.index_some, goal):
-            pass
+        goal = self._parts.meta.last_unindexed
+        more = goal > 0
+        while more:
+            more = await self._store.run(texts.index_some, goal)
 
     def _batch(self) -> Batch:
         return Batch(self._parts.clock.now_ms, self._parts.random_bytes)
 
     async def _commit(self, writes: Iterable[LocalWrite]) -> list[RecordRow]:
-        return await self._store.run(commit, self._author(), list(writes))
+        rows = await self._store.run(commit, self._author(), list(writes))
+        self._wrote.set()
+        return rows
 
     def _author(self) -> Author:
         sessions = self._parts.sessions

@@ -66,7 +66,7 @@ def _restored(
     drop_unfinished(folder_of(path))
     tables.to_sweep = True
     clock = TrustedClock(clocks.wall_ms, clocks.monotonic_ms, clocks.boot, tables.meta.anchor)
-    identity, _ = tables.meta.identity, tables.meta.receipt
+    identity, _, _ = tables.meta.identity, tables.meta.receipt, tables.meta.unindexed
     if identity is None:
         raise RuntimeError("opening gives every store an identity")
     return Parts(

@@ -94,6 +94,7 @@ class MediaDevice(AttendingDevice):
             writes = _naming(self._batch(), record, named, entry(ref) if entry else ref)
             self._sender.expect()
             row = await self._store.run(_attach, self._author(), writes, taken, queued, MediaUse(record.id, named))
+            self._wrote.set()
         finally:
             taken.path.unlink(missing_ok=True)
         updated: R = self._typed(type(record), row.id, row.version, row.fields)

@@ -86,12 +86,14 @@ class Unindexed(msgspec.Struct, frozen=True):
 class Meta:
     """Typed access to the table `meta`, inside a transaction of the caller.
 
-    `last_receipt` follows `receipt` from its first reading on; it may be looked at from anywhere.
+    `last_receipt` follows `receipt`, and `last_unindexed` (a row, 0 for none) `unindexed`, from their first reading
+    on; they may be looked at from anywhere.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self.last_receipt: Receipt | None = None
+        self.last_unindexed = 0
 
     @property
     def identity(self) -> Identity | None:
@@ -155,13 +157,17 @@ class Meta:
     @property
     def unindexed(self) -> Unindexed | None:
         """The rows whose texts cannot be found yet, None where there are none."""
-        return self._read("unindexed", Unindexed)
+        rows = self._read("unindexed", Unindexed)
+        self.last_unindexed = rows.last if rows else 0
+        return rows
 
     @unindexed.setter
     def unindexed(self, rows: Unindexed | None) -> None:
+        # Not 0 before that is read from the disk: the transaction may fail yet.
         if rows is None:
             self._db.execute("DELETE FROM meta WHERE key = 'unindexed'")
         else:
+            self.last_unindexed = rows.last
             self._write("unindexed", _encode(rows))
 
     @property

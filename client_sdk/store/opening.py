@@ -73,6 +73,7 @@ def _sound(path: Path, kept_log: Path, registry: Registry) -> Tables:
         tables = Tables(db, registry)
         meta = tables.meta
         _ = meta.identity, meta.account, meta.progressed, meta.anchor, meta.stamp, meta.receipt, meta.verified_ms
+        _ = meta.unindexed
         for data in pending_payloads(db):
             read_framed(data)
     except UNREADABLE as error:

@@ -16,12 +16,6 @@ def leave_for_later(tables: Tables, after: int, last: int) -> None:
     tables.meta.unindexed = Unindexed(left.after if left else after, last)
 
 
-def last_unindexed(tables: Tables) -> int:
-    """The last row whose text may be missing in the index, 0 for none."""
-    left = tables.meta.unindexed
-    return left.last if left else 0
-
-
 def index_some(tables: Tables, goal: int) -> bool:
     """Index the texts of the next rows; whether some up to row `goal` are left."""
     left = tables.meta.unindexed

@@ -40,7 +40,8 @@ class Bench:
         self.slept: list[float] = []
         self.pending = pending
         self.patient = patient
-        self.line = Line(server, self._pending, self._sleep, bytes)  # type: ignore[arg-type]
+        self.wrote = asyncio.Event()
+        self.line = Line(server, self._pending, self.wrote, self._sleep, bytes)  # type: ignore[arg-type]
 
     async def _pending(self) -> int:
         return self.pending
@@ -87,10 +88,78 @@ async def test_pokes_that_follow_a_poke_fold_into_one() -> None:
     assert it.slept == [HOUR, 1, HOUR]
 
 
-@pytest.mark.parametrize(("up", "pending", "intervals"), [(False, 0, 1), (True, 0, QUIET), (True, 1, 1)])
-async def test_polling_is_rarer_while_the_line_is_up(up: bool, pending: int, intervals: int) -> None:
-    """With a line a device polls at every QUIET intervals, unless something waits to be sent."""
+@pytest.mark.parametrize("pending", [0, 1])
+async def test_what_was_written_during_a_sync_follows_soon(pending: int) -> None:
+    """What was written before the rest begins is sent after a second or two, unless the sync has taken it along."""
     it = Bench(Server(), pending)
+    it.wrote.set()
+    await it.line.rest(HOUR)
+    assert it.slept == [HOUR, *[1] * pending]
+
+
+async def test_a_write_ends_the_rest() -> None:
+    """A rest that would last an hour ends a second or two after a local write."""
+    it = Bench(Server(), patient=True)
+    resting = asyncio.create_task(it.line.rest(HOUR))
+    await settle()
+    it.patient = False
+    it.wrote.set()
+    await resting
+    assert it.slept == [HOUR, 1]
+
+
+async def test_writes_go_in_groups(tmp_path: Path) -> None:
+    """What is written within a second is sent by one push, whatever the interval."""
+    server = city()
+    pause = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await (asyncio.Event().wait() if seconds >= HOUR else pause.wait())
+
+    clocks = msgspec.structs.replace(server.time.clocks(), sleep=sleep)
+    async with opened(tmp_path / "li.db", server, clocks=clocks) as li:
+        await li.sign_in("li", "secret")
+        async with li.background(interval_s=HOUR):
+            # One pull before the line is there, and one for the poke that every line starts with.
+            await until(lambda: server.requests.count("POST /v1/pull") == 2)
+            made = [await li.create(finding()) for _ in range(5)]
+            pause.set()
+            await until(lambda: made[-1].id in server.state.records)
+    assert {one.id for one in made} <= server.state.records.keys()
+    assert server.requests.count("POST /v1/push") == 1
+
+
+async def test_a_write_does_not_break_an_appointment(tmp_path: Path) -> None:
+    """A device that the server has told when to come back waits until then, however much is written."""
+    server = city()
+    refused = 0
+
+    async def busy(_request: httpx.Request) -> httpx.Response:
+        nonlocal refused
+        refused += 1
+        return httpx.Response(503, headers={"retry-after": "40"})
+
+    async def sleep(seconds: float) -> None:
+        await (asyncio.Event().wait() if seconds >= 40 else asyncio.sleep(0))
+
+    clocks = msgspec.structs.replace(server.time.clocks(), sleep=sleep)
+    async with opened(tmp_path / "li.db", server, clocks=clocks) as li:
+        await li.sign_in("li", "secret")
+    async with (
+        opened(tmp_path / "li.db", server, clocks=clocks, transport=httpx.MockTransport(busy)) as li,
+        li.background(interval_s=1),
+    ):
+        await until(lambda: refused == 1)
+        for _ in range(3):
+            await li.create(finding())
+        await settle()
+    assert refused == 1
+
+
+@pytest.mark.parametrize(("up", "intervals"), [(False, 1), (True, QUIET)])
+async def test_polling_is_rarer_while_the_line_is_up(up: bool, intervals: int) -> None:
+    """With a line a device polls at every QUIET intervals."""
+    it = Bench(Server())
     it.line.up = up
     await it.line.rest(60)
     assert it.slept == [60] * intervals

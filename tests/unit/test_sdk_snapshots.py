@@ -15,6 +15,7 @@ from client_sdk.device import Device
 from client_sdk.errors import Offline
 from client_sdk.reports import Progress
 from client_sdk.store import texts
+from client_sdk.store.meta import Unindexed
 from client_sdk.store.opening import open_store
 from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
@@ -89,7 +90,7 @@ async def loaded(path: Path, server: FakeServer) -> Tables:
             await device.sign_in("chen", "secret")
             await device.sync()
     tables, _ = open_store(path, REGISTRY, START_MS, random.Random(1).randbytes)
-    assert texts.last_unindexed(tables) == MANY
+    assert tables.meta.unindexed == Unindexed(0, MANY)
     return tables
 
 

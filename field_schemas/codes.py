@@ -113,6 +113,7 @@ _MEDIA_CODES = (
     _code("range_invalid", "请求的字节范围无效", "The range lies outside the file", "按返回的长度更正", "Correct it by the size in the answer"),
     _code("quota_exceeded", "今日上传量已用完", "The device has uploaded its share of the day", "明天继续，或联系管理员", "Go on tomorrow, or ask an administrator"),
     _code("storage_full", "服务器存储空间已满", "The server's disk is full", "保留文件，稍后继续", "Keep the file and go on later"),
+    _code("storage_unavailable", "媒体存储暂时不可用", "The store of photos and videos does not answer", "稍后重试", "Try again later"),
 )
 
 _ACCOUNT_CODES = (

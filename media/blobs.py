@@ -1,67 +1,95 @@
 """Blobs: whole media by their digest, in a folder or in S3-compatible storage. Written once, never changed."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import obstore
-from obstore.exceptions import NotFoundError
+import structlog
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from field_schemas.media import MediaType
-from media.errors import MediaError
+from media.errors import MediaError, StoreUnusable, Unavailable
 from media.spool import full_disk_told, sync_folder
 
-_PIECE = 256 * 1024
+T = TypeVar("T")
+_PIECE = 1024 * 1024
+"""Read by one request: a slow reader holds no connection to the store, and no more than this in memory."""
+_PARTS_AT_ONCE = 4
+_THREADS = 16
 _PRIVATE = 0o700
 _PICTURES = "pictures/"
+_TRIAL = "gridwalk-trial"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_MISSING = (NotFoundError, FileNotFoundError)
+_REFUSED = (PermissionDeniedError, UnauthenticatedError, *_MISSING)
+_log = structlog.get_logger(__name__)
 
 
 class Blobs:
-    """The blobs of an object store; `folder` is where a LocalStore keeps them, None for any other store."""
+    """The blobs of an object store; `folder` is where a LocalStore keeps them, None for any other store.
+
+    Every method raises Unavailable where the store fails. The store is called in threads, whose own business it is to
+    wait: obstore's futures are resolved by a thread that a process which ends then may take down with an abort.
+    """
 
     def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="blobs")
+
+    def close(self) -> None:
+        """Wait for what the threads still do."""
+        self._threads.shutdown()
 
     async def put(self, digest: str, file: Path, media_type: MediaType) -> None:
         """Store the whole, durable `file` under `digest`; a blob that is there stays. `file` may go afterwards.
 
-        Raises MediaError `storage_full`, and what the store raises.
+        Raises MediaError `storage_full`.
         """
-        if self._folder is not None:
-            with full_disk_told():
-                _link(file, self._folder / _key(digest))
-            return
-        attributes: obstore.Attributes = {"Content-Type": media_type}
-        await obstore.put_async(self._store, _key(digest), file, attributes=attributes)
+        with _trouble_told():
+            if self._folder is not None:
+                with full_disk_told():
+                    _link(file, self._folder / _key(digest))
+            else:
+                await self._run(self._send, _key(digest), file, media_type)
 
-    async def has(self, digest: str) -> bool:
-        """Whether the blob is there."""
-        try:
-            await obstore.head_async(self._store, _key(digest))
-        except (NotFoundError, FileNotFoundError):
-            return False
-        return True
+    async def size(self, digest: str) -> int | None:
+        """How many bytes the blob has; None where it is not there."""
+        with _trouble_told():
+            try:
+                return (await self._run(obstore.head, self._store, _key(digest)))["size"]
+            except _MISSING:
+                return None
 
     async def read(self, digest: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to `end`, piece by piece. Raises MediaError `media_unknown`."""
-        if start == end:
-            return
-        try:
-            got = await obstore.get_async(self._store, _key(digest), options={"range": (start, end)})
-        except (NotFoundError, FileNotFoundError) as error:
-            raise MediaError("media_unknown", f"{digest} is not in the store") from error
-        async for piece in got.stream(min_chunk_size=_PIECE):
-            yield bytes(piece)
+        """The bytes from `start` up to `end`, piece by piece.
+
+        The first is here already, so trouble shows before anybody is answered. Raises MediaError `media_unknown`.
+        """
+        first = await self._piece(digest, start, end)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield first
+            for at in range(start + _PIECE, end, _PIECE):
+                yield await self._piece(digest, at, end)
+
+        return pieces()
 
     async def fetch(self, digest: str, target: Path) -> None:
         """Copy a blob to the file `target`. Raises MediaError `media_unknown`, `storage_full`."""
-        size = (await obstore.head_async(self._store, _key(digest)))["size"]
+        size = await self.size(digest)
+        if size is None:
+            raise _unknown(digest)
+        pieces = await self.read(digest, 0, size)
         with full_disk_told(), target.open("wb") as file:
-            async for piece in self.read(digest, 0, size):
+            async for piece in pieces:
                 file.write(piece)
 
     def path(self, digest: str) -> Path | None:
@@ -70,41 +98,110 @@ class Blobs:
 
     async def drop(self, digest: str) -> None:
         """Remove a blob, if it is there, and the pictures made from it."""
-        async for page in obstore.list(self._store, _PICTURES + _key(digest)):
-            for found in page:
-                await self._delete(found["path"])
-        await self._delete(_key(digest))
+        with _trouble_told():
+            for picture in await self._run(self._list, _PICTURES + _key(digest)):
+                await self._delete(picture)
+            await self._delete(_key(digest))
 
     async def put_picture(self, digest: str, name: str, picture: bytes) -> None:
-        """Keep a JPEG made from a blob; nothing is lost with it. Raises what the store raises."""
-        await obstore.put_async(self._store, f"{_PICTURES}{_key(digest)}/{name}", picture)
+        """Keep a JPEG made from a blob; nothing is lost with it."""
+        with _trouble_told():
+            await self._run(obstore.put, self._store, f"{_PICTURES}{_key(digest)}/{name}", picture)
 
     async def picture(self, digest: str, name: str) -> bytes | None:
         """A JPEG made from a blob, None where there is none, or one that a power cut broke."""
-        try:
-            got = await obstore.get_async(self._store, f"{_PICTURES}{_key(digest)}/{name}")
-        except (NotFoundError, FileNotFoundError):
-            return None
-        picture = bytes(await got.bytes_async())
+        with _trouble_told():
+            try:
+                picture = await self._run(self._get, f"{_PICTURES}{_key(digest)}/{name}")
+            except _MISSING:
+                return None
         return picture if picture.startswith(_JPEG_START) and picture.endswith(_JPEG_END) else None
 
+    async def try_out(self) -> None:
+        """Write, find and remove an object of no meaning. Raises StoreUnusable where the store refuses that."""
+        if self._folder is not None:
+            return
+        with _trouble_told():
+            try:
+                await self._run(obstore.put, self._store, _TRIAL, b"")
+            except _REFUSED as error:
+                raise StoreUnusable(_told(error)) from error
+            await self._run(self._list, _TRIAL)
+            await self._delete(_TRIAL)
+
+    async def _piece(self, digest: str, start: int, end: int) -> bytes:
+        if start == end:
+            return b""
+        with _trouble_told():
+            try:
+                return await self._run(self._get_range, _key(digest), start, min(start + _PIECE, end))
+            except _MISSING as error:
+                raise _unknown(digest) from error
+
     async def _delete(self, key: str) -> None:
-        with suppress(NotFoundError, FileNotFoundError):
-            await obstore.delete_async(self._store, key)
+        with suppress(*_MISSING):
+            await self._run(obstore.delete, self._store, key)
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _send(self, key: str, file: Path, media_type: MediaType) -> None:
+        attributes: obstore.Attributes = {"Content-Type": media_type}
+        obstore.put(self._store, key, file, attributes=attributes, max_concurrency=_PARTS_AT_ONCE)
+
+    def _list(self, prefix: str) -> list[str]:
+        return [found["path"] for page in obstore.list(self._store, prefix) for found in page]
+
+    def _get(self, key: str) -> bytes:
+        return bytes(obstore.get(self._store, key).bytes())
+
+    def _get_range(self, key: str, start: int, end: int) -> bytes:
+        return bytes(obstore.get_range(self._store, key, start=start, end=end))
 
 
 def open_blobs(url: str, folder: Path) -> Blobs:
     """The blobs at `url` (s3://bucket/prefix, as obstore reads it, with its AWS_* variables); "" is `folder`.
 
-    Raises ValueError for a URL that cannot be used.
+    Nothing is connected yet. Raises StoreUnusable for a URL that cannot be used.
     """
     if url:
         try:
-            return Blobs(from_url(url))
-        except obstore.exceptions.BaseError as error:
-            raise ValueError(f"media_store: {error}") from error
+            return Blobs(_far_store(url))
+        except BaseError as error:
+            raise StoreUnusable(_told(error)) from error
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
     return Blobs(LocalStore(folder), folder)
+
+
+def _far_store(url: str) -> ObjectStore:
+    # Somebody waits for the answer; what is not done now is done later.
+    return from_url(
+        url,
+        retry_config={
+            "max_retries": 3,
+            "retry_timeout": timedelta(seconds=10),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
+        },
+    )
+
+
+@contextmanager
+def _trouble_told() -> Iterator[None]:
+    """Whatever the store raises is logged, and becomes Unavailable."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        _log.warning("media_store_failed", error=_told(error))
+        raise Unavailable from error
+
+
+def _told(error: Exception) -> str:
+    """What a store says, without the inside of its library that follows."""
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())
+
+
+def _unknown(digest: str) -> MediaError:
+    return MediaError("media_unknown", f"{digest} is not in the store")
 
 
 def _key(digest: str) -> str:

@@ -2,7 +2,10 @@
 
 MediaError        a request is answered with a code of the catalogue
 ├── AtOffset      the same, and `offset` says how many bytes of the upload are held
-└── OutsideRange  the same, and `size` says how many bytes the file has
+├── OutsideRange  the same, and `size` says how many bytes the file has
+└── Unavailable   the store of blobs cannot be used just now; nothing was lost, later it may go
+
+StoreUnusable     the store of blobs refuses this server: its keys, its bucket, its address are wrong
 """
 
 
@@ -29,3 +32,14 @@ class OutsideRange(MediaError):
     def __init__(self, code: str, detail: str, size: int) -> None:
         super().__init__(code, detail)
         self.size = size
+
+
+class Unavailable(MediaError):
+    """The store of blobs does not answer, or refuses; the log says why, the client need not know."""
+
+    def __init__(self) -> None:
+        super().__init__("storage_unavailable", "the store of photos and videos does not answer")
+
+
+class StoreUnusable(Exception):
+    """The store of blobs cannot be used as it is configured; says why."""

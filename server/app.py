@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.registry import load_types
+from media.errors import Unavailable
 from media.inspection.inspector import Inspector
 from server.accounts.devices import Devices
 from server.accounts.sessions import SessionRules, Sessions
@@ -47,7 +48,7 @@ from server.live_sqlite import SqliteNews
 from server.live_standing import keep_current
 from server.logs import configure_logs
 from server.media.arrivals import Arrivals, Check
-from server.media.parts import Media
+from server.media.parts import Media, open_store
 from server.media.pictures import Pictures
 from server.media_checks.checker import MediaChecker
 from server.media_checks.seen import SeenInDatabase
@@ -84,8 +85,8 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
 
     `check` looks into media that has arrived, in place of the checks by `media.checks`.
 
-    Raises KeyFileError, ImportError for a package of `record_types` that does not exist, and ValueError for a
-    database URL or media store that cannot be used.
+    Raises KeyFileError, ImportError for a package of `record_types` that does not exist, ValueError for a database
+    URL that cannot be used, and StoreUnusable.
     """
     database = open_database(settings.database_url, _READING_CONNECTIONS + settings.commit_writers)
     registry = load_types(*settings.record_types)
@@ -135,7 +136,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
             for task in live:
                 task.cancel()
             await asyncio.gather(*live, return_exceptions=True)
-            media.receiver.close()
+            media.close()
             await database.close()
 
     handlers: list[HTTPRouteHandler] = [
@@ -180,11 +181,18 @@ def serve(settings: Settings) -> None:
     os.umask(_PRIVATE)
     configure_logs(settings.log_format)
     asyncio.run(reach(settings.database_url))
+    asyncio.run(_try_store(settings))
     if settings.workers == 1:
         run_one(create_app(settings), settings.host, settings.port)
         return
     os.environ.update(environment_of(settings))
     run_many(f"{__name__}:{app_from_environment.__name__}", settings.workers, settings.host, settings.port)
+
+
+async def _try_store(settings: Settings) -> None:
+    """Raises StoreUnusable. A store that is only away is no reason not to serve: records do without it."""
+    with suppress(Unavailable):
+        await open_store(settings).try_out()
 
 
 def app_from_environment() -> Litestar:

@@ -4,9 +4,9 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from obstore.exceptions import BaseError
 from sqlalchemy.exc import SQLAlchemyError
 
+from media.errors import Unavailable
 from server.media.arrivals import Arrivals
 from server.media.upkeep import Upkeep
 from server.retention import Retention
@@ -55,7 +55,7 @@ async def _purge(retention: Retention) -> None:
 async def _collect(upkeep: Upkeep) -> None:
     try:
         done = await upkeep.collect()
-    except (SQLAlchemyError, OSError, BaseError) as error:
+    except (SQLAlchemyError, OSError, Unavailable) as error:
         _log.warning("collection_failed", error=repr(error))
         return
     if done is not None:

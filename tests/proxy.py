@@ -16,6 +16,7 @@ class Proxy:
 
     def __init__(self, port: int, cuts: list[int], *, stalls: bool = False) -> None:
         self.stalled = asyncio.Event()
+        self._away = False
         self._target = port
         self._cuts = cuts
         self._stalls = stalls
@@ -34,9 +35,22 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def go_away(self) -> None:
+        """Break all connections, and every new one, until `come_back`."""
+        self._away = True
+        for task in self._tasks:
+            task.cancel()
+
+    def come_back(self) -> None:
+        """Pass connections on again."""
+        self._away = False
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._away:
+            writer.close()
+            return
         self._tasks.add(task)
         room = self._cuts.pop(0) if self._cuts else None
         there = await asyncio.open_connection("127.0.0.1", self._target)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from media.errors import StoreUnusable
 from server.cli import tables
-from server.cli.session import done, known_types, loaded_settings, now_ms, run
+from server.cli.session import done, known_types, loaded_settings, no_media_store, now_ms, run
 from server.cli.words import CommandFailed, say
 from server.keys import load_or_make_key
 from server.media.inventory import Inventory, Kept, Totals
@@ -95,8 +96,8 @@ def verify() -> None:
 def _media(settings: Settings, database: Database) -> Media:
     try:
         return Media(settings, database, known_types(settings), load_or_make_key(Path(settings.key_file)), now_ms)
-    except ValueError as error:
-        raise CommandFailed(f"媒体存储不可用：{error}", f"the media store cannot be used: {error}") from error
+    except StoreUnusable as error:
+        raise no_media_store(error) from error
 
 
 async def _listed(settings: Settings, database: Database, limit: int) -> tuple[Totals, list[Kept]]:
@@ -109,7 +110,7 @@ async def _collected(settings: Settings, database: Database) -> Collection | Non
     try:
         return await media_here.upkeep.collect()
     finally:
-        media_here.receiver.close()
+        media_here.close()
 
 
 async def _verified(settings: Settings, database: Database) -> tuple[int, list[tuple[Kept, str]]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from media.errors import StoreUnusable
 from server.cli import tables
-from server.cli.session import database_of, done, known_types, loaded_settings, no_database, prepare
+from server.cli.session import database_of, done, known_types, loaded_settings, no_database, no_media_store, prepare
 from server.cli.words import CommandFailed, language, say
 from server.keys import KeyFileError, load_or_make_key
 from server.settings import Settings
@@ -41,6 +42,8 @@ def serve(host: str | None, port: int | None) -> None:
         raise CommandFailed(f"签名密钥不可用：{error}", f"the signing key cannot be used: {error}") from error
     except DatabaseUnreachable as error:
         raise no_database(error.__cause__ or error) from error
+    except StoreUnusable as error:
+        raise no_media_store(error) from error
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         raise CommandFailed(

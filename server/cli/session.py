@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.codes import CODES
 from field_schemas.registry import Registry, load_types
+from media.errors import StoreUnusable, Unavailable
 from server.accounts.passwords import PasswordWeak
 from server.cli.words import CommandFailed, say
 from server.importing.problems import ImportFailed
@@ -79,6 +80,8 @@ async def database_of(settings: Settings) -> AsyncIterator[Database]:
         yield database
     except SyncError as error:
         raise refused(error) from error
+    except Unavailable as error:
+        raise no_media_store(error) from error
     except ImportFailed as error:
         raise CommandFailed(error.message.zh, error.message.en) from error
     except BrokenPipeError:
@@ -111,6 +114,14 @@ def no_database(error: BaseException) -> CommandFailed:
     return CommandFailed(
         f"数据库不可用：{what}；请检查 GRIDWALK_DATABASE_URL",
         f"the database cannot be used: {what}; check GRIDWALK_DATABASE_URL",
+    )
+
+
+def no_media_store(error: StoreUnusable | Unavailable) -> CommandFailed:
+    """The store of photos and videos cannot be used, for the reason `error`."""
+    return CommandFailed(
+        f"媒体存储不可用：{error}；请检查 GRIDWALK_MEDIA_STORE 与 AWS_* 变量",
+        f"the media store cannot be used: {error}; check GRIDWALK_MEDIA_STORE and the AWS_* variables",
     )
 
 

@@ -88,6 +88,7 @@ STATUS: dict[str, int] = {
     "internal": 500,
     "overloaded": 503,
     "server_behind": 503,
+    "storage_unavailable": 503,
     "storage_full": 507,
 }
 _CODE_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "media_type_unsupported"}
@@ -96,6 +97,7 @@ _RETRY_AFTER_S = {
     "quota_exceeded": "3600",
     "server_behind": "30",
     "storage_full": "60",
+    "storage_unavailable": "30",
     "upload_busy": "1",
 }
 

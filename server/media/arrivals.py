@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from field_schemas.media import digests_in
 from field_schemas.record import Record, type_of
+from media.errors import Unavailable
 from server.accounts.devices import Device
 from server.accounts.tables import devices
 from server.group_commit import PushQueue
@@ -111,10 +112,15 @@ class Arrivals:
             if arrival is not None:
                 async with self._shelf.file(due.blob) as file:
                     await self._write(due, await self._check(file, arrival))
+        except Unavailable:
+            # That the store is away is not the file's fault, however long it takes.
+            await self._note(due, self._now_ms() + _FIRST_RETRY_MS, due.checks)
+            return False
         except Exception as error:
             _log.warning("check_failed", digest=due.blob.digest, record=str(due.record), error=repr(error))
             arrival = None
-        await self._note(due, done=arrival is not None)
+        wait_ms = min(_FIRST_RETRY_MS << min(due.checks, 20), _LAST_RETRY_MS)
+        await self._note(due, None if arrival is not None else self._now_ms() + wait_ms, due.checks + 1)
         if arrival is not None:
             await self._pictures.prepare(due.blob)
         return arrival is not None
@@ -155,9 +161,7 @@ class Arrivals:
         if answer.outcome is Outcome.REFUSED:
             raise ValueError(f"{answer.code}: {answer.detail}")
 
-    async def _note(self, due: _Due, *, done: bool) -> None:
-        wait = min(_FIRST_RETRY_MS << min(due.checks, 20), _LAST_RETRY_MS)
-        noted = {"check_ms": None if done else self._now_ms() + wait, "checks": due.checks + 1}
+    async def _note(self, due: _Due, check_ms: int | None, checks: int) -> None:
         this = (media_references.c.digest == due.blob.digest, media_references.c.record == due.record)
         async with self._database.engine.begin() as connection:
-            await connection.execute(update(media_references).where(*this).values(noted))
+            await connection.execute(update(media_references).where(*this).values(check_ms=check_ms, checks=checks))

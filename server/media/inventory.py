@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import AsyncIterator
 
 import msgspec
-from obstore.exceptions import BaseError
 from sqlalchemy import exists, func, select
 
-from media.errors import MediaError
 from server.media.shelf import Shelf
 from server.media.tables import blobs, media_references
 from server.storage.database import Database
@@ -56,7 +54,10 @@ class Inventory:
             return [Kept(*row) for row in await connection.execute(wanted)]
 
     async def faults(self) -> AsyncIterator[tuple[Kept, str | None]]:
-        """Every blob, with what is wrong with its bytes: `missing`, `damaged`, or None. All bytes are read."""
+        """Every blob, with what is wrong with its bytes: `missing`, `damaged`, or None. All bytes are read.
+
+        Raises Unavailable.
+        """
         last = ""
         while page := await self._page(last):
             for kept in page:
@@ -71,14 +72,11 @@ class Inventory:
     async def _fault(self, kept: Kept) -> str | None:
         algorithm, _, expected = kept.digest.partition(":")
         running = hashlib.new(algorithm)
-        if not await self._shelf.bytes_of.has(kept.digest):
-            return "missing"
-        try:
-            async for piece in self._shelf.bytes_of.read(kept.digest, 0, kept.size):
-                running.update(piece)
-        except (MediaError, BaseError, OSError):
-            # What is shorter than it should be cannot even be asked for.
-            return "damaged"
+        size = await self._shelf.bytes_of.size(kept.digest)
+        if size != kept.size:
+            return "missing" if size is None else "damaged"
+        async for piece in await self._shelf.bytes_of.read(kept.digest, 0, kept.size):
+            running.update(piece)
         return None if running.hexdigest() == expected else "damaged"
 
 

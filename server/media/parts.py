@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from field_schemas.registry import Registry
-from media.blobs import open_blobs
+from media.blobs import Blobs, open_blobs
 from media.links import Links
 from media.receiving import Receiver
 from media.spool import Spool
@@ -24,7 +24,7 @@ _HOUR_MS = 3_600_000
 
 
 class Media:
-    """What the server does with photos and videos. Raises ValueError for a media store that cannot be used."""
+    """What the server does with photos and videos. Raises StoreUnusable."""
 
     def __init__(
         self,
@@ -40,10 +40,20 @@ class Media:
         )
         self.links = Links(derived_secret(key, "media addresses"))
         self.library = Library(database, registry, now_ms)
-        self.shelf = Shelf(database, open_blobs(settings.media_store, folder / "blobs"), now_ms)
+        self.shelf = Shelf(database, open_store(settings), now_ms)
         self.receiver = Receiver(Spool(folder / "uploads", settings.media_free_bytes), settings.media_digest)
         self.references = References(database, registry, now_ms)
         self.uploads = Uploads(database, self.receiver, self.library, self.shelf, rules, now_ms, secrets.token_bytes)
         self.upkeep = Upkeep(
             database, self.uploads, self.shelf, self.references, settings.media_grace_days * DAY_MS, now_ms
         )
+
+    def close(self) -> None:
+        """Wait for what its threads still do."""
+        self.receiver.close()
+        self.shelf.bytes_of.close()
+
+
+def open_store(settings: Settings) -> Blobs:
+    """Where the settings have media kept. Raises StoreUnusable."""
+    return open_blobs(settings.media_store, Path(settings.data_dir) / "blobs")

@@ -3,11 +3,10 @@
 from contextlib import suppress
 
 import structlog
-from obstore.exceptions import BaseError
 
 from media.content import EXTENSIONS
 from media.derivatives import SIZES, Derivative, DerivativeError
-from media.errors import MediaError
+from media.errors import MediaError, Unavailable
 from media.inspection.inspector import Inspector
 from server.media.shelf import Blob, Shelf
 from sync.errors import SyncError
@@ -29,7 +28,7 @@ class Pictures:
     async def get(self, blob: Blob, wish: Derivative) -> bytes:
         """The JPEG that `wish` asks for, made now if it is not there yet.
 
-        Raises MediaError `picture_unavailable` or `media_unknown`, SyncError `overloaded`.
+        Raises MediaError `picture_unavailable`, `media_unknown` or `storage_unavailable`, SyncError `overloaded`.
         """
         made = await self._shelf.bytes_of.picture(blob.digest, wish.name)
         if made is not None:
@@ -43,7 +42,7 @@ class Pictures:
             self._waiting -= 1
 
     async def find(self, blob: Blob, name: str) -> bytes:
-        """A picture that was made before, by its name. Raises MediaError `media_unknown`."""
+        """A picture that was made before, by its name. Raises MediaError `media_unknown`, Unavailable."""
         made = await self._shelf.bytes_of.picture(blob.digest, name)
         if made is None:
             raise MediaError("media_unknown", "this picture has not been made")
@@ -54,7 +53,7 @@ class Pictures:
         if blob.media_type not in _PICTURES:
             return
         for wish in SIZES.values():
-            with suppress(MediaError, BaseError, OSError):
+            with suppress(MediaError, OSError):
                 if await self._shelf.bytes_of.picture(blob.digest, wish.name) is None:
                     await self._make(blob, wish)
 
@@ -68,7 +67,7 @@ class Pictures:
             raise MediaError("picture_unavailable", f"{error.code}: {error.detail}") from error
         try:
             await self._shelf.bytes_of.put_picture(blob.digest, wish.name, made)
-        except (BaseError, OSError) as error:
+        except Unavailable:
             # Without room for a copy it is made again for the next reader.
-            _log.warning("picture_not_kept", digest=blob.digest, error=repr(error))
+            _log.warning("picture_not_kept", digest=blob.digest)
         return made

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from field_schemas.media import MediaType
 from media.blobs import Blobs
+from media.errors import Unavailable
 from server.media.tables import blobs, media_claims
 from server.storage.database import Database
 from server.storage.upsert import upsert
@@ -41,13 +42,13 @@ class Shelf:
     async def store(self, blob: Blob, file: Path) -> bool:
         """Put the bytes of the durable `file` in the store; `note_stored` says so afterwards.
 
-        False when a blob of that digest is just being removed: try again later.
+        False when a blob of that digest is just being removed: try again later. Raises Unavailable.
         """
         async with self._database.engine.begin() as connection:
             stored = await self._announce(connection, blob)
         if stored is None:
             return False
-        if not stored or not await self.bytes_of.has(blob.digest):
+        if not stored or await self.bytes_of.size(blob.digest) is None:
             await self.bytes_of.put(blob.digest, file, blob.media_type)
         return True
 
@@ -56,9 +57,16 @@ class Shelf:
         async with self._database.read_engine.connect() as connection:
             return await stored_blob(connection, digest)
 
+    async def holds(self, blob: Blob) -> bool:
+        """Whether the bytes are certainly in the store, whole; not, where it does not answer."""
+        try:
+            return await self.bytes_of.size(blob.digest) == blob.size
+        except Unavailable:
+            return False
+
     @asynccontextmanager
     async def file(self, blob: Blob) -> AsyncIterator[Path]:
-        """The blob as a file here, which must not be changed. Raises MediaError `media_unknown`."""
+        """The blob as a file here, which must not be changed. Raises MediaError `media_unknown`, Unavailable."""
         path = self.bytes_of.path(blob.digest)
         if path is not None:
             yield path

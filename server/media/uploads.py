@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 import structlog
-from obstore.exceptions import BaseError
 from sqlalchemy import insert, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from media.content import HEAD_BYTES, kind_of
-from media.errors import MediaError
+from media.errors import MediaError, Unavailable
 from media.receiving import Body, Receiver
 from media.spool import Turn
 from media.uploads import Admission, Chunk, State, admit, check_alive, check_length
@@ -87,7 +86,7 @@ class Uploads:
             or wanted.concat
             or await self._shelf.touch(blob.digest) is None
             # Who hears that it is whole here gives up the last other copy.
-            or not await self._shelf.bytes_of.has(blob.digest)
+            or not await self._shelf.holds(blob)
         ):
             return None
         row = msgspec.structs.replace(self._new_row(who, wanted, blob.size), state=State.COMPLETE, digest=blob.digest)
@@ -195,7 +194,7 @@ class Uploads:
         if row.state is State.OPEN and turn.held == row.length and row.concat != PARTIAL:
             try:
                 row = await self._finish(row, turn)
-            except (SQLAlchemyError, BaseError, OSError) as error:
+            except (SQLAlchemyError, Unavailable, OSError) as error:
                 # The bytes are safe here; `finish_left` tries again.
                 _log.warning("finishing_postponed", upload=str(row.id), error=repr(error))
         return Standing(row, turn.held)

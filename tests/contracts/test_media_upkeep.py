@@ -19,7 +19,7 @@ from field_schemas.registry import Registry, load_types
 from field_schemas.scopes import of_person
 from field_schemas.types.values import ShortText, UserId
 from media.blobs import Blobs
-from media.errors import MediaError
+from media.errors import MediaError, Unavailable
 from media.inspection.inspector import Inspector
 from media.receiving import Body, Piece
 from media.tus import Metadata
@@ -74,6 +74,7 @@ class Desk:
         self.author = actor(USER, (GRANT.scope, GRANT.role), device=DEVICE)
         self.checked: list[Arrival] = []
         self.fails: dict[str, int] = {}
+        self.away = False
         self.who = Identity(USER, "Li", DEVICE, uuid.UUID(int=1), (GRANT,))
         pictures = Pictures(self.media.shelf, Inspector())
         self.arrivals = Arrivals(
@@ -89,7 +90,9 @@ class Desk:
             await connection.execute(insert(devices).values(device))
 
     async def check(self, file: Path, arrival: Arrival) -> Record:
-        """Note what is checked; fail as often as told."""
+        """Note what is checked; fail as often as told, or as a store does that is away."""
+        if self.away:
+            raise Unavailable
         if self.fails.get(arrival.blob.digest):
             self.fails[arrival.blob.digest] -= 1
             raise ValueError("cannot look into it")
@@ -133,7 +136,8 @@ class Desk:
     async def stored(self, content: bytes) -> bool:
         """Whether the photo is in the store, by its row and by its bytes alike."""
         there = await self.media.shelf.find(digest_of(content)) is not None
-        assert there == await self.media.shelf.bytes_of.has(digest_of(content))
+        size = await self.media.shelf.bytes_of.size(digest_of(content))
+        assert there == (size is not None)
         return there
 
 
@@ -155,7 +159,7 @@ async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     made.queue.start()
     yield made
     await made.queue.stop()
-    made.media.receiver.close()
+    made.media.close()
     await database.close()
 
 
@@ -319,14 +323,14 @@ async def test_another_store(desk: Desk) -> None:
     file = desk.folder / "file"
     file.write_bytes(content)
     await store.put(digest_of(content), file, "image/jpeg")
-    assert await store.has(digest_of(content))
-    assert b"".join([piece async for piece in store.read(digest_of(content), 5, 500_000)]) == content[5:500_000]
+    assert await store.size(digest_of(content)) == 600_000
+    assert b"".join([piece async for piece in await store.read(digest_of(content), 5, 500_000)]) == content[5:500_000]
     await store.fetch(digest_of(content), desk.folder / "copy")
     assert (desk.folder / "copy").read_bytes() == content
     assert store.path(digest_of(content)) is None
     await store.drop(digest_of(content))
     await store.drop(digest_of(content))
-    assert not await store.has(digest_of(content))
+    assert await store.size(digest_of(content)) is None
 
 
 async def verdicts(desk: Desk) -> list[Record]:
@@ -382,6 +386,19 @@ async def test_a_check_that_fails_is_tried_again(desk: Desk) -> None:
     desk.now += 60_000
     assert await desk.arrivals.check_due() == 0
     desk.now += 60_000
+    assert await desk.arrivals.check_due() == 1
+
+
+async def test_a_store_that_is_away_does_not_count(desk: Desk) -> None:
+    """However often the store was away when a photo was due, it is checked within a minute of its return."""
+    content = photo()
+    await desk.send(content)
+    await desk.name(content)
+    desk.away = True
+    for _ in range(8):
+        assert await desk.arrivals.check_due() == 0
+        desk.now += 60_000
+    desk.away = False
     assert await desk.arrivals.check_due() == 1
 
 

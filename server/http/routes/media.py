@@ -51,7 +51,15 @@ _PUBLISH = Operation(
     ),
     request=Publication,
     response=MediaLink,
-    codes=("media_unknown", "role_denied", "picture_unavailable", "overloaded", *BODY_CODES, *TOKEN_CODES),
+    codes=(
+        "media_unknown",
+        "role_denied",
+        "picture_unavailable",
+        "storage_unavailable",
+        "overloaded",
+        *BODY_CODES,
+        *TOKEN_CODES,
+    ),
     example=examples.PUBLICATION,
     answer_example=examples.PICTURE_LINK,
     proof=True,
@@ -62,7 +70,14 @@ _CONTENT = Operation(
     summary=Label(
         "媒体内容 (支持 Range)，凭链接读取", "The bytes, by a link; Range and If-None-Match are understood"
     ),
-    codes=("link_invalid", "media_unknown", "range_invalid", "picture_unavailable", "overloaded"),
+    codes=(
+        "link_invalid",
+        "media_unknown",
+        "range_invalid",
+        "picture_unavailable",
+        "storage_unavailable",
+        "overloaded",
+    ),
 )
 
 
@@ -139,7 +154,7 @@ def media_routes(
         if request.method == "HEAD":
             return Response(b"", status_code=206 if partly else 200, headers=headers, media_type=blob.media_type)
         return Stream(
-            shelf.bytes_of.read(digest, start, end),
+            await shelf.bytes_of.read(digest, start, end),
             status_code=206 if partly else 200,
             headers=headers,
             media_type=blob.media_type,

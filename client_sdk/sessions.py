@@ -59,6 +59,7 @@ class Sessions:
             self._clock.now_ms() + response.expires_in * 1000 - _EARLY_MS,
             response.refresh_token,
             self._pinned_key(response),
+            response.media_digest,
         )
 
     def _pinned_key(self, response: SessionResponse) -> str:
@@ -79,9 +80,7 @@ class Sessions:
 
     def _end(self, tables: Tables) -> None:
         if self.account is not None:
-            account = self.account
-            ended = Account(account.user, account.display_name, account.grants, server_key=account.server_key)
-            self._save(tables, ended)
+            self._save(tables, msgspec.structs.replace(self.account, access_token="", expires_ms=0, refresh_token=""))
 
     def _wipe(self, tables: Tables, identity: Identity) -> bool:
         if tables.outbox.pending_count() or tables.media.waiting_count():

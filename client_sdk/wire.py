@@ -5,6 +5,7 @@ import uuid
 import msgspec
 
 from field_schemas.access import Grant
+from field_schemas.media import DigestName
 from media.derivatives import Region
 
 
@@ -34,7 +35,8 @@ class Refresh(msgspec.Struct, frozen=True):
 class SessionResponse(msgspec.Struct, frozen=True):
     """A session's tokens and the user's grants. `expires_in` in s, `server_ms` UTC ms.
 
-    `server_key` is the raw Ed25519 key by which the server signs receipts, base64url without padding.
+    `server_key` is the raw Ed25519 key by which the server signs receipts, base64url without padding. Media is named
+    by its `media_digest`.
     """
 
     user: str
@@ -45,6 +47,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...]
     server_ms: int
     server_key: str = ""
+    media_digest: DigestName = "sha256"
 
 
 class Me(msgspec.Struct, frozen=True):

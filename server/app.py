@@ -35,7 +35,7 @@ from server.http.routes.live import live_routes
 from server.http.routes.media import media_routes
 from server.http.routes.receipts import receipt_routes
 from server.http.routes.records import record_routes
-from server.http.routes.sessions import session_routes
+from server.http.routes.sessions import ServerFacts, session_routes
 from server.http.routes.snapshots import snapshot_routes
 from server.http.routes.sync import PullBounds, Reading, pull_routes, push_routes
 from server.http.routes.uploads import upload_routes
@@ -139,8 +139,9 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
             media.close()
             await database.close()
 
+    facts = ServerFacts(tokens.life_s, signer.public_key, settings.media_digest)
     handlers: list[HTTPRouteHandler] = [
-        *session_routes(gate, sessions, database.store, tokens.life_s, signer.public_key, clock),
+        *session_routes(gate, sessions, database.store, facts, clock),
         *push_routes(gate, queue, media.references, settings.max_batch, reading),
         *pull_routes(gate, reading),
         *snapshot_routes(gate, snapshots),

@@ -40,7 +40,7 @@ class FakeUploads:
             return _problem(fault)
         values = dict(pair.split(" ") for pair in request.headers["upload-metadata"].split(","))
         said = {key: base64.b64decode(value).decode() for key, value in values.items()}
-        digest = f"sha256:{said['sha256']}"
+        (digest,) = (f"{name}:{said[name]}" for name in ("sha256", "sm3") if name in said)
         self._count += 1
         address = f"/v1/uploads/{self._count}"
         length = int(request.headers["upload-length"])
@@ -81,7 +81,8 @@ class FakeUploads:
 
     def _finish(self, upload: FakeUpload) -> None:
         if len(upload.held) == upload.length:
-            assert f"sha256:{hashlib.sha256(upload.held).hexdigest()}" == upload.digest
+            algorithm, _, hexadecimal = upload.digest.partition(":")
+            assert hashlib.new(algorithm, upload.held).hexdigest() == hexadecimal
             if upload.digest not in self.blobs:
                 self.order.append(upload.name)
             self.blobs[upload.digest] = upload.held

@@ -77,11 +77,14 @@ class MediaDevice(AttendingDevice):
 
         The device keeps a copy of its own until the server has said that it holds it. `field` is needed where the
         type has more than one for media; `entry` makes what goes into it, where that is more than the MediaRef.
-        Evidence is sent before all else. Raises NotAllowed, Invalid (`media_refused`, `media_empty`) or OSError; then
-        nothing has happened.
+        Evidence is sent before all else. Raises NotAllowed, Invalid (`media_refused`, `media_empty`, and
+        `digest_unsupported` where this device cannot compute the server's digest) or OSError; then nothing has
+        happened.
         """
         spec = type_of(type(record))
-        taken = await asyncio.to_thread(take, Path(file), self._folder)
+        account = self._parts.sessions.account
+        algorithm = account.media_digest if account else "sha256"
+        taken = await asyncio.to_thread(take, Path(file), self._folder, algorithm)
         try:
             if taken.media_type is None:
                 raise Invalid("media_empty" if not taken.size else "media_refused", str(file))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from client_sdk.errors import Invalid
 from client_sdk.store.media import QueuedMedia, Urgency, file_name
-from field_schemas.media import MediaType
+from field_schemas.media import DigestName, MediaType, is_digest
 from media.content import HEAD_BYTES, kind_of
 
 _PIECE = 1024 * 1024
@@ -31,11 +32,17 @@ def folder_of(store: Path) -> Path:
     return store.with_name(store.name + ".media")
 
 
-def take(file: Path, folder: Path) -> TakenFile:
-    """Copy `file` into the folder and compute its digest on the way. Raises OSError."""
+def take(file: Path, folder: Path, algorithm: DigestName) -> TakenFile:
+    """Copy `file` into the folder and compute its digest on the way.
+
+    Raises OSError, Invalid `digest_unsupported`.
+    """
+    try:
+        running, size, head = hashlib.new(algorithm), 0, b""
+    except ValueError as error:
+        raise Invalid("digest_unsupported", f"{algorithm} is not in this device's OpenSSL") from error
     folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
     copy = folder / (uuid.uuid4().hex + _UNFINISHED)
-    running, size, head = hashlib.sha256(), 0, b""
     try:
         with file.open("rb") as source, copy.open("xb") as target:
             while piece := source.read(_PIECE):
@@ -48,7 +55,7 @@ def take(file: Path, folder: Path) -> TakenFile:
     except BaseException:
         copy.unlink(missing_ok=True)
         raise
-    return TakenFile(copy, f"sha256:{running.hexdigest()}", size, kind_of(head))
+    return TakenFile(copy, f"{algorithm}:{running.hexdigest()}", size, kind_of(head))
 
 
 def settle(taken: Path, name: str) -> Path:
@@ -61,8 +68,11 @@ def settle(taken: Path, name: str) -> Path:
 
 def is_whole(path: Path, digest: str) -> bool:
     """Whether the file holds what its digest says."""
+    if not is_digest(digest):
+        return False
+    algorithm, _, hexadecimal = digest.partition(":")
     with suppress(OSError), path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
+        return hashlib.file_digest(file, algorithm).hexdigest() == hexadecimal
     return False
 
 

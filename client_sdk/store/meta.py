@@ -10,6 +10,7 @@ from client_sdk.identity import Identity
 from client_sdk.store.frames import IDENTITY, RECEIPT, frame, unframe
 from client_sdk.store.media import MediaRules
 from field_schemas.access import Grant
+from field_schemas.media import DigestName
 from sync.clock import Anchor
 from sync.messages import Snapshot
 from sync.receipts import Receipt
@@ -21,7 +22,8 @@ _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 class Account(msgspec.Struct, frozen=True):
     """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time.
 
-    `server_key` is the server's key as it was told first; receipts must be signed by it.
+    `server_key` is the server's key as it was told first; receipts must be signed by it. Media is named
+    by its `media_digest`.
     """
 
     user: str
@@ -31,6 +33,7 @@ class Account(msgspec.Struct, frozen=True):
     expires_ms: int = 0
     refresh_token: str = ""
     server_key: str = ""
+    media_digest: DigestName = "sha256"
 
 
 class KeptReceipt(msgspec.Struct, frozen=True):

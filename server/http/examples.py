@@ -33,6 +33,7 @@ SESSION: dict[str, Any] = {
     "server_ms": _NOW,
     "epoch": _EPOCH,
     "server_key": _SERVER_KEY,
+    "media_digest": "sha256",
 }
 ME: dict[str, Any] = {
     "user": "li.na",

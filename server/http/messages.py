@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from field_schemas.access import Grant
 from field_schemas.labels import Label
+from field_schemas.media import DigestName
 from media.derivatives import Region
 
 # Databases do not take NUL characters.
@@ -40,7 +41,8 @@ class RefreshRequest(msgspec.Struct, frozen=True):
 class SessionResponse(msgspec.Struct, frozen=True):
     """A session's tokens and what its user may do. `expires_in` in s, `server_ms` UTC ms.
 
-    `server_key` verifies the server's receipts: raw Ed25519 key, 32 bytes as base64url without padding.
+    `server_key` verifies the server's receipts: raw Ed25519 key, 32 bytes as base64url without padding. The
+    server names media by `media_digest`.
     """
 
     user: str
@@ -53,6 +55,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     server_ms: int
     epoch: uuid.UUID
     server_key: str
+    media_digest: DigestName
 
 
 class Me(msgspec.Struct, frozen=True):

@@ -1,12 +1,13 @@
 """Photos and videos from device to server and back: real HTTP, connections that are cut, devices that are killed."""
 
 import asyncio
+import hashlib
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +96,33 @@ async def test_from_upload_to_verdict(server: HttpServer, tmp_path: Path) -> Non
         await chen.sync()
         seen = {check.media: check.verdict for check in await chen.find(MediaCheck) if check.record == made.id}
         assert seen == {first.ref.digest: "verified", second.ref.digest: "unverified"}
+
+
+@pytest.fixture
+def sm3_server(database_url: str, tmp_path: Path) -> Iterator[HttpServer]:
+    """A server of the test's own that names media by SM3."""
+    with HttpServer(tmp_path / "data", database_url, media_digest="sm3") as running:
+        yield running
+
+
+async def test_by_sm3(sm3_server: HttpServer, tmp_path: Path) -> None:
+    """Where the server keeps media by SM3, phones learn that when they sign in: a photo attached offline is named by
+    it, sent, checked, looked at by others, and known again when it is sent once more."""
+    content = photo(Shot(seed=8))
+    async with (
+        device_of(sm3_server, tmp_path, INSPECTOR) as li,
+        device_of(sm3_server, tmp_path, SUPERVISOR) as chen,
+    ):
+        attached = await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", content))
+        assert attached.ref.digest == f"sm3:{hashlib.new('sm3', content).hexdigest()}"
+        await li.sync()
+        await until_checked(li)
+        assert (await li.media())[0].state in (MediaState.UNVERIFIED, MediaState.SUSPECT, MediaState.VERIFIED)
+        await chen.sync()
+        seen = await chen.get(Finding, attached.record.id)
+        assert seen is not None
+        assert (await chen.media_file(seen, attached.ref)).read_bytes() == content
+    assert not any(file.is_file() for file in folder_of(tmp_path / "user1.db").glob("*"))
 
 
 async def test_others_look_at_it(server: HttpServer, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Signing in, refreshing, signing out, and who I am."""
 
+import msgspec
 from litestar import Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from field_schemas.labels import Label
+from field_schemas.media import DigestName
 from server.accounts.proofs import decode_key
 from server.accounts.sessions import Enrolment, Sessions, TokenPair
 from server.http import examples
@@ -65,10 +67,19 @@ _ME = Operation(
 )
 
 
+class ServerFacts(msgspec.Struct, frozen=True):
+    """What a session tells of the server: the life of its access tokens, the key that verifies its receipts (as in
+    SessionResponse), and by which digest it keeps media."""
+
+    access_token_s: int
+    server_key: str
+    media_digest: DigestName
+
+
 def session_routes(
-    gate: Gate, sessions: Sessions, store: Store, access_token_s: int, server_key: str, now_ms: Milliseconds
+    gate: Gate, sessions: Sessions, store: Store, facts: ServerFacts, now_ms: Milliseconds
 ) -> list[HTTPRouteHandler]:
-    """The routes of sessions; `access_token_s` is the life of an access token, `server_key` verifies receipts."""
+    """The routes of sessions."""
     sign_in_body = Body(SignInRequest)
     refresh_body = Body(RefreshRequest)
 
@@ -81,12 +92,13 @@ def session_routes(
             display_name=who.display_name,
             device=who.device,
             access_token=pair.access_token,
-            expires_in=access_token_s,
+            expires_in=facts.access_token_s,
             refresh_token=pair.refresh_token,
             grants=who.grants,
             server_ms=now_ms(),
             epoch=epoch,
-            server_key=server_key,
+            server_key=facts.server_key,
+            media_digest=facts.media_digest,
         )
 
     @post("/v1/sessions", opt=described(_SIGN_IN), request_max_body_size=_LARGEST)
@@ -110,7 +122,7 @@ def session_routes(
     @get("/v1/me", opt=described(_ME))
     async def me(request: AnyRequest) -> Response[bytes]:
         who = await gate.identify(request)
-        return answer(request, Me(who.user, who.display_name, who.device, who.grants, now_ms(), server_key))
+        return answer(request, Me(who.user, who.display_name, who.device, who.grants, now_ms(), facts.server_key))
 
     return [sign_in, refresh, sign_out, me]
 

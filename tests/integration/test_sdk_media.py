@@ -226,7 +226,7 @@ CARRIER = """
 import asyncio, sys
 from pathlib import Path
 from tests.phones import city, finding, opened
-from tests.unit.test_sdk_media import photo, put
+from tests.unit.media import photo, put
 
 async def main():
     path, start = Path(sys.argv[1]), int(sys.argv[2])

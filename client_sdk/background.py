@@ -11,15 +11,17 @@ LONGEST_ASKED_S = 900.0
 """No server has reason to ask for more; a device that obeyed would be lost to the field."""
 
 
-def backoff_s(failures: int, random_bytes: RandomBytes, retry_after_s: float | None) -> float:
+def backoff_s(
+    failures: int, random_bytes: RandomBytes, retry_after_s: float | None, longest_asked_s: float = LONGEST_ASKED_S
+) -> float:
     """Seconds to wait after `failures` (>= 1) in a row: exponential with full jitter.
 
     A server that asked for `retry_after_s` has reckoned when it will have time: the jitter that comes on top is then
-    no longer than that.
+    no longer than that. It is obeyed for `longest_asked_s` at most.
     """
     ceiling = min(_LONGEST_S, _FIRST_S * 2.0 ** min(failures - 1, 16))
     if retry_after_s is not None:
-        retry_after_s = min(retry_after_s, LONGEST_ASKED_S)
+        retry_after_s = min(retry_after_s, longest_asked_s)
         ceiling = min(ceiling, max(_FIRST_S, retry_after_s))
     fraction: float = int.from_bytes(random_bytes(4), "big") / 2**32
     return (retry_after_s or 0.0) + fraction * ceiling

@@ -56,6 +56,7 @@ class MediaDevice(AttendingDevice):
             self._folder,
             parts.clocks,
             parts.random_bytes,
+            parts.clock.now_ms,
             on_wifi,
             self._tell_media,
             expecting=parts.unsent_media,
@@ -120,7 +121,7 @@ class MediaDevice(AttendingDevice):
     async def resume_media(self) -> None:
         """Send photos and videos again, at once, and give those the server refused another try."""
         await self._store.run(_set_paused, False)
-        self._sender.hurry()
+        self._sender.expect()
         self._media_woken.set()
 
     async def wifi_only(self, *what: Urgency) -> None:
@@ -220,7 +221,7 @@ def _queue(tables: Tables) -> list[tuple[QueuedMedia, list[MediaUse]]]:
 def _set_paused(tables: Tables, paused: bool) -> None:
     tables.meta.media_rules = msgspec.structs.replace(tables.meta.media_rules, paused=paused)
     if not paused:
-        tables.media.try_refused_again()
+        tables.media.try_now()
 
 
 def _set_wifi_only(tables: Tables, what: tuple[Urgency, ...]) -> None:

@@ -17,6 +17,7 @@ from client_sdk.store.media import Delivery, MediaRules, QueuedMedia, file_name
 from client_sdk.store.media_files import is_whole, size_of
 from client_sdk.store.thread import StoreThread, Tables
 from client_sdk.wire import UploadStatus
+from sync.clock import Milliseconds
 from sync.ids import RandomBytes
 from sync.messages import Outcome
 
@@ -30,10 +31,13 @@ _NEVER = frozenset({"upload_too_large", "media_refused", "media_empty", "digest_
 """The server will not take this file, however often it is sent."""
 _OF_THE_SERVER = frozenset({"", "overloaded", "too_many_requests"})
 """Trouble of the network or the whole server, not of one file."""
+_LONGEST_ASKED_S = 86_400.0
+"""A quota of a day is full for a day at most; all else goes on meanwhile."""
 
 
 class Sender:
-    """Sends the files of one device's queue. It remembers of the network what is of use while it lasts.
+    """Sends the files of one device's queue. It remembers of the network what is of use while it lasts; what is to be
+    left alone, and until when by `now_ms` (true UTC), stands in the store.
 
     Unless it is `expecting` something, it does not even look: most syncs have no media to send.
     """
@@ -45,12 +49,14 @@ class Sender:
         folder: Path,
         clocks: Clocks,
         random_bytes: RandomBytes,
+        now_ms: Milliseconds,
         on_wifi: OnWifi,
         tell: OnMedia,
         *,
         expecting: bool,
     ) -> None:
         self._store = store
+        self._now_ms = now_ms
         self._addresses = addresses
         self._folder = folder
         self._clocks = clocks
@@ -59,8 +65,6 @@ class Sender:
         self._tell = tell
         self._pace = Pace()
         self._offsets: dict[str, int] = {}
-        self._not_before_ms: dict[str, int] = {}
-        self._failures: dict[str, int] = {}
         self._cut: tuple[str, int] | None = None
         self._turn = asyncio.Lock()
         self._runs = 0
@@ -96,30 +100,24 @@ class Sender:
         """Whether something is being sent."""
         return self._runs > 0
 
-    def rest_s(self, interval_s: float) -> float:
+    async def rest_s(self, interval_s: float) -> float:
         """Seconds until something is due again, at most `interval_s`."""
-        now = self._clocks.monotonic_ms()
-        waits = [(at - now) / 1000 for at in self._not_before_ms.values() if at > now]
-        return min([interval_s, *waits])
+        if not self._expecting:
+            return interval_s
+        now_ms = self._now_ms()
+        due_ms = await self._store.run(_next_due_ms, now_ms)
+        return interval_s if due_ms is None else min(interval_s, (due_ms - now_ms) / 1000)
 
     def expect(self) -> None:
         """Take note that there is something to send; what writes it into the store is to be begun at once."""
         self._expecting = True
         self._expected += 1
 
-    def hurry(self) -> None:
-        """Forget what was to wait: the user wants it tried now."""
-        self._not_before_ms.clear()
-        self._failures.clear()
-        self._expecting = True
-
     async def _send_one(self, whatever_rules: bool) -> bool:
         """One step of the most urgent file; whether there was one."""
         async with self._turn:
-            now = self._clocks.monotonic_ms()
-            waiting_longer = {digest for digest, at in self._not_before_ms.items() if at > now}
             on_wifi = whatever_rules or self._on_wifi()
-            item = await self._store.run(_next, waiting_longer, on_wifi=on_wifi, whatever_rules=whatever_rules)
+            item = await self._store.run(_next, self._now_ms(), on_wifi=on_wifi, whatever_rules=whatever_rules)
             if item is None:
                 return False
             try:
@@ -199,19 +197,18 @@ class Sender:
     ) -> None:
         """Leave a file alone for a while, each time longer; the first time not, where nobody asked for that."""
         self._offsets.pop(item.digest, None)
-        failures = self._failures[item.digest] = self._failures.get(item.digest, 0) + 1
+        failures, wait_s = item.failures + 1, 0.0
         if retry_after_s is not None or failures > 1:
-            wait_s = backoff_s(failures, self._random_bytes, retry_after_s)
-            self._not_before_ms[item.digest] = self._clocks.monotonic_ms() + round(wait_s * 1000)
-        await self._note(msgspec.structs.replace(item, code=code, detail=detail))
+            wait_s = backoff_s(failures, self._random_bytes, retry_after_s, _LONGEST_ASKED_S)
+        waits = {"failures": failures, "asked_ms": self._now_ms(), "wait_ms": round(wait_s * 1000)}
+        await self._note(msgspec.structs.replace(item, code=code, detail=detail, **waits))
 
     async def _at(self, item: QueuedMedia, offset: int) -> QueuedMedia:
         """The file, of which the server holds `offset` bytes."""
         self._offsets[item.digest] = offset
         self.acknowledged += max(offset - item.sent, 0)
-        if offset > item.sent:
-            self._failures.pop(item.digest, None)
-        item = msgspec.structs.replace(item, sent=offset, code=None, detail=None)
+        failures = 0 if offset > item.sent else item.failures
+        item = msgspec.structs.replace(item, sent=offset, code=None, detail=None, failures=failures)
         await self._note(item)
         return item
 
@@ -237,7 +234,7 @@ async def keep_sending(
             await sleep(backoff_s(failures, draw, asked))
         else:
             failures = 0
-            await _woken_within(woken, sender.rest_s(interval_s), sleep)
+            await _woken_within(woken, await sender.rest_s(interval_s), sleep)
 
 
 async def _woken_within(woken: asyncio.Event, seconds: float, sleep: Sleep) -> None:
@@ -264,13 +261,17 @@ def _is_deleted(tables: Tables, record: uuid.UUID) -> bool:
     )
 
 
-def _next(tables: Tables, without: set[str], *, on_wifi: bool, whatever_rules: bool) -> QueuedMedia | None:
+def _next(tables: Tables, now_ms: int, *, on_wifi: bool, whatever_rules: bool) -> QueuedMedia | None:
     """The most urgent file that may be sent now."""
     rules = MediaRules() if whatever_rules else tables.meta.media_rules
     if rules.paused:
         return None
     held_back = () if on_wifi else rules.wifi_only
-    return next((item for item in tables.media.waiting(held_back) if item.digest not in without), None)
+    return tables.media.next_due(now_ms, held_back)
+
+
+def _next_due_ms(tables: Tables, now_ms: int) -> int | None:
+    return tables.media.next_due_ms(now_ms)
 
 
 def _is_any_left(tables: Tables) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from field_schemas.media import MediaType
 
-_COLUMNS = "digest, media_type, size, name, urgency, state, url, sent, code, detail"
+_COLUMNS = "digest, media_type, size, name, urgency, state, url, sent, code, detail, failures, asked_ms, wait_ms"
 
 
 class Urgency(enum.IntEnum):
@@ -40,7 +40,8 @@ class MediaRules(msgspec.Struct, frozen=True):
 class QueuedMedia(msgspec.Struct, frozen=True):
     """One file of the queue. `sent` of `size` bytes are known to be held by the server, in the upload at `url`.
 
-    `code` and `detail` say what the server answered last, where that was a problem.
+    `code` and `detail` say what the server answered last, where that was a problem. After `failures` in a row the
+    file is left alone for `wait_ms` from `asked_ms` (UTC) on.
     """
 
     digest: str
@@ -53,6 +54,9 @@ class QueuedMedia(msgspec.Struct, frozen=True):
     sent: int = 0
     code: str | None = None
     detail: str | None = None
+    failures: int = 0
+    asked_ms: int = 0
+    wait_ms: int = 0
 
 
 class MediaUse(msgspec.Struct, frozen=True):
@@ -87,10 +91,23 @@ class MediaTables:
         """All files that were attached here, in that order."""
         return list(self._rows("true ORDER BY id", ()))
 
-    def waiting(self, barred: Collection[Urgency] = ()) -> Iterator[QueuedMedia]:
-        """What waits to be sent, the most urgent first, without what is `barred`."""
+    def next_due(self, now_ms: int, barred: Collection[Urgency] = ()) -> QueuedMedia | None:
+        """The most urgent file that is to be sent now, without what is `barred`.
+
+        A clock that was set back since a file was left alone cannot tell for how long, so that file is due.
+        """
         allowed = ",".join(str(int(one)) for one in Urgency if one not in barred) or "NULL"
-        return self._rows(f"state = 'waiting' AND urgency IN ({allowed}) ORDER BY urgency, id", ())
+        due = f"state = 'waiting' AND urgency IN ({allowed}) AND NOT ? BETWEEN asked_ms AND asked_ms + wait_ms - 1"
+        return next(self._rows(f"{due} ORDER BY urgency, id LIMIT 1", (now_ms,)), None)
+
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When the first of the files is due that are left alone now."""
+        row = self._db.execute(
+            "SELECT min(asked_ms + wait_ms) FROM media WHERE state = 'waiting' AND asked_ms <= ?"
+            " AND asked_ms + wait_ms > ?",
+            (now_ms, now_ms),
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
 
     def waiting_count(self) -> int:
         """How many files the server does not hold yet, but for those it refused."""
@@ -99,13 +116,18 @@ class MediaTables:
     def note(self, item: QueuedMedia) -> None:
         """Write down where a file stands now."""
         self._db.execute(
-            "UPDATE media SET state = ?, url = ?, sent = ?, code = ?, detail = ? WHERE digest = ?",
-            (str(item.state), item.url, item.sent, item.code, item.detail, item.digest),
+            "UPDATE media SET (state, url, sent, code, detail) = (?, ?, ?, ?, ?),"
+            " (failures, asked_ms, wait_ms) = (?, ?, ?) WHERE digest = ?",
+            (
+                *(str(item.state), item.url, item.sent, item.code, item.detail),
+                *(item.failures, item.asked_ms, item.wait_ms, item.digest),
+            ),
         )
 
-    def try_refused_again(self) -> None:
-        """Let what the server refused wait again."""
+    def try_now(self) -> None:
+        """Let nothing be left alone any more, and let what the server refused wait again."""
         self._db.execute("UPDATE media SET state = 'waiting', url = NULL, sent = 0 WHERE state = 'refused'")
+        self._db.execute("UPDATE media SET failures = 0, wait_ms = 0 WHERE state = 'waiting'")
 
     def uses_of(self, digest: str) -> list[MediaUse]:
         """Which fields name a file."""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from client_sdk.errors import StoreInUse, StoreTooNew
 
-SCHEMA_VERSION = 2
 _IMPLAUSIBLE_VERSION = 1_000
 """From here on a schema number is damage, not progress."""
 
@@ -92,6 +91,15 @@ CREATE TABLE media_copies (
 CREATE INDEX media_copies_of_record ON media_copies (record);
 """
 
+# Since schema 3. A file is left alone for wait_ms from asked_ms on, after so many failures in a row.
+_MEDIA_WAITS = """
+ALTER TABLE media ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE media ADD COLUMN asked_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE media ADD COLUMN wait_ms INTEGER NOT NULL DEFAULT 0;
+"""
+_STEPS = (_TABLES, _MEDIA_TABLES, _MEDIA_WAITS)
+SCHEMA_VERSION = len(_STEPS)
+
 
 def index_records(db: sqlite3.Connection) -> None:
     """Make the indexes of records that are missing: 2 s for 500,000 records on a slow machine."""
@@ -136,8 +144,8 @@ def _create_tables(db: sqlite3.Connection) -> None:
         return
     if SCHEMA_VERSION < version < _IMPLAUSIBLE_VERSION:
         raise StoreTooNew(f"the store has schema {version}, this program knows {SCHEMA_VERSION}; update it")
-    if version not in (0, 1):
+    if not 0 <= version < SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"the store has schema {version}, this program knows {SCHEMA_VERSION}")
-    tables = _TABLES + _MEDIA_TABLES if version == 0 else _MEDIA_TABLES
-    db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+    steps = "".join(_STEPS[version:])
+    db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
     index_records(db)

@@ -1,6 +1,7 @@
 """The device's copies of photos: kept until the server holds them, whatever happens, and freed then."""
 
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client_sdk import MediaState, Rejected, UnsentWork, Wiped
+from client_sdk import MediaState, Rejected, UnsentWork, Urgency, Wiped
 from client_sdk.store.media_files import folder_of
 from tests.fake_server import FakeServer
 from tests.phones import city, finding, opened, phone
@@ -89,6 +90,21 @@ async def test_damaged_copy_is_told(tmp_path: Path, server: FakeServer) -> None:
     assert (first.state, second.state) == (MediaState.REFUSED, MediaState.HELD)
     assert first.reason is not None
     assert first.reason.en == "The file on this device is gone or damaged"
+
+
+async def test_queue_of_an_older_program(tmp_path: Path, server: FakeServer) -> None:
+    """What waited when the program was updated is sent by the new one."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)), evidence=True)
+    with closing(sqlite3.connect(tmp_path / "li.db", isolation_level=None)) as db:
+        for column in ("failures", "asked_ms", "wait_ms"):
+            db.execute(f"ALTER TABLE media DROP COLUMN {column}")
+        db.execute("PRAGMA user_version = 2")
+    async with opened(tmp_path / "li.db", server) as li:
+        (item,) = await li.media()
+        assert (item.name, item.urgency) == ("a.jpg", Urgency.EVIDENCE)
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
 
 
 async def test_files_of_a_damaged_store_are_sent(tmp_path: Path, server: FakeServer) -> None:

@@ -1,8 +1,9 @@
 """How photos and videos are sent: in which order, how much at once, when again, and when not."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,66 @@ async def test_quota_is_told_and_waited_for(tmp_path: Path, server: FakeServer) 
         assert item.reason.zh == "今日上传量已用完"
         assert server.requests.count("POST /v1/uploads") == 1
         server.time.ms += 7_300_000
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
+
+
+async def turned_away(folder: Path, server: FakeServer, fault: str) -> None:
+    """A phone whose photo was turned away, and that was closed."""
+    async with phone(folder, server, "li") as li:
+        await li.attach(await li.create(finding()), put(folder, "a.jpg", photo(1)))
+        server.uploads.refusals.append(fault)
+        await li.sync()
+    server.requests.clear()
+
+
+async def test_starting_anew_is_no_reason_to_ask_again(tmp_path: Path, server: FakeServer) -> None:
+    """What was turned away until later is not asked for again because the app was started again."""
+    await turned_away(tmp_path, server, "429 quota_exceeded 30000")
+    for boot in ("boot", "boot", "another boot"):
+        server.time.ms += 3_600_000
+        async with opened(tmp_path / "li.db", server, clocks=server.time.clocks(boot=boot)) as li:
+            await li.sync()
+            assert (await li.media())[0].reason is not None
+    assert "POST /v1/uploads" not in server.requests
+    server.time.ms += 30_000_000
+    async with opened(tmp_path / "li.db", server) as li:
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
+
+
+async def test_now_means_now_after_a_restart_too(tmp_path: Path, server: FakeServer) -> None:
+    """Who says now does not wait for what was turned away before the app was started."""
+    await turned_away(tmp_path, server, "429 quota_exceeded 30000")
+    async with opened(tmp_path / "li.db", server) as li:
+        await li.resume_media()
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
+
+
+async def test_trouble_is_counted_across_restarts(tmp_path: Path, server: FakeServer) -> None:
+    """An upload that failed twice in the first run and once in each later one has failed that often in a row."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
+    for _ in range(5):
+        async with opened(tmp_path / "li.db", server) as li:
+            server.uploads.refusals.extend(["500 internal"] * 9)
+            await li.sync()
+            server.uploads.refusals.clear()
+        server.time.ms += 400_000
+    with closing(sqlite3.connect(tmp_path / "li.db")) as db:
+        assert db.execute("SELECT failures FROM media").fetchall() == [(6,)]
+    async with opened(tmp_path / "li.db", server) as li:
+        await li.sync()
+        assert (await li.media())[0].state is MediaState.HELD
+
+
+async def test_a_clock_that_was_set_back_does_not_make_it_wait(tmp_path: Path, server: FakeServer) -> None:
+    """A phone whose clock says a time before its last try tries again at once."""
+    await turned_away(tmp_path, server, "429 quota_exceeded 600")
+    with closing(sqlite3.connect(tmp_path / "li.db", isolation_level=None)) as db:
+        db.execute("UPDATE media SET asked_ms = asked_ms + 400 * 86400000")
+    async with opened(tmp_path / "li.db", server) as li:
         await li.sync()
         assert (await li.media())[0].state is MediaState.HELD
 

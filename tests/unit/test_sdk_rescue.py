@@ -13,6 +13,7 @@ from client_sdk.errors import StoreDamaged, StoreInUse, StoreTooNew
 from client_sdk.store import opening
 from client_sdk.store.damage import set_aside_files
 from client_sdk.store.frames import CHANGE, frame, scan, unframe
+from client_sdk.store.schema import SCHEMA_VERSION
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
 from tests.phones import city, finding, opened, phone
@@ -231,7 +232,7 @@ async def test_a_newer_store_is_left_alone(tmp_path: Path, server: FakeServer) -
         await li.create(finding())
     path = tmp_path / "li.db"
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = path.read_bytes()
     with pytest.raises(StoreTooNew):
         async with opened(path, server):

@@ -24,6 +24,7 @@ from client_sdk.media.sending import OnWifi, keep_sending
 from client_sdk.parts import Parts, assemble
 from client_sdk.reports import OnProgress, OnStatus, Status, SyncReport, SyncState, VerifyReport
 from client_sdk.sessions import refuse_unsent
+from client_sdk.signed import SignedCalls
 from client_sdk.store import asking, exchanging
 from client_sdk.store.thread import StoreThread
 from field_schemas.record import Record
@@ -77,7 +78,8 @@ class Device(MediaDevice):
         """
         store = make_store(Path(path))
         parts = await assemble(store, Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)
-        connection = Connection(server, transport, parts.sessions, parts.clock, parts.clocks, random_bytes)
+        calls = SignedCalls(server, transport, parts.sessions, parts.clock, parts.clocks, random_bytes)
+        connection = Connection(calls)
         addresses = Addresses(server, transport, connection)
         device = Device(parts, connection, addresses, on_wifi, model)
         try:

@@ -4,12 +4,13 @@ from collections import Counter
 
 import msgspec
 
-from client_sdk.connection import Connection, Traffic
+from client_sdk.connection import Connection
 from client_sdk.errors import Offline, ReceiptInvalid, Rejected, TooOld
 from client_sdk.loading import SnapshotLoader, SnapshotUseless
 from client_sdk.receipts import Receipts, Unknown
 from client_sdk.reports import OnProgress, Progress, SyncReport, VerifyReport
 from client_sdk.sessions import Sessions
+from client_sdk.signed import Traffic
 from client_sdk.store import exchanging, loading
 from client_sdk.store.meta import Loading, Progressed
 from client_sdk.store.thread import StoreThread, Tables

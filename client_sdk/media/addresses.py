@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from client_sdk.connection import Connection, error_of, problem_of
+from client_sdk.answers import error_of, problem_of
+from client_sdk.connection import Connection
 from client_sdk.errors import Offline, Rejected
 from client_sdk.store.media import QueuedMedia
 from client_sdk.store.media_files import size_of

@@ -100,6 +100,10 @@ class Connection:
         """Create an upload by tus, without bytes; the answer's headers. Raises as `push`."""
         return (await self._calls.authorized("POST", "/v1/uploads", more=headers)).headers
 
+    async def upload_headers(self) -> dict[str, str]:
+        """The headers by which other clients create uploads in this device's name. Raises as `push`."""
+        return await self._calls.headers("POST", "/v1/uploads")
+
     async def media_link(self, digest: str, size: str | None) -> MediaLink:
         """Ask for a link to media, of a `size` the server makes, or None. Raises as `push`; `media_unknown`."""
         query = "" if size is None else f"?size={size}"

@@ -71,6 +71,11 @@ class SignedCalls:
         token = await self._token(not_this=token)
         return await self.call(method, path, body, self._sessions.identity, token, more)
 
+    async def headers(self, method: str, path: str) -> dict[str, str]:
+        """What signs a call that another program makes, while the proof counts. Raises as `authorized`."""
+        signed = self._headers(method, path, self._sessions.identity, await self._token())
+        return {name: signed[name] for name in ("Authorization", "DPoP")}
+
     @asynccontextmanager
     async def streamed(
         self, path: str, more: Mapping[str, str], patience: httpx.Timeout = _TIMEOUT

@@ -16,6 +16,7 @@ import msgspec
 BUCKET = "city-media"
 REGION = "ap-east-1"
 _USER = "gridwalk"
+MISSING_BUCKET = "no-such-bucket"
 _OBJECTS, _BUCKET_ITSELF = f"arn:aws:s3:::{BUCKET}/*", f"arn:aws:s3:::{BUCKET}"
 # moto asks for the right to delete several objects at once on the bucket, where AWS asks for it on the objects.
 _POLICY = {
@@ -27,6 +28,7 @@ _POLICY = {
             "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
             "Resource": _OBJECTS,
         },
+        {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{MISSING_BUCKET}/*"},
     ],
 }
 

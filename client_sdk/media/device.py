@@ -43,7 +43,8 @@ _log = logging.getLogger(__name__)
 
 
 class MediaDevice(AttendingDevice):
-    """What a device does with photos and videos. But for `media_file` nothing here needs the network."""
+    """What a device does with photos and videos. But for `media_file`, `public_picture` and
+    `upload_headers` nothing here needs the network."""
 
     def __init__(self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi) -> None:
         super().__init__(parts)
@@ -157,6 +158,13 @@ class MediaDevice(AttendingDevice):
         async with self._fetching:
             await self._download(link, record, name)
             return self._folder / name
+
+    async def upload_headers(self) -> dict[str, str]:
+        """The two headers with which any tus client can create uploads in this device's name, for some minutes.
+
+        The address that the server answers needs none. Raises Offline, SignInNeeded.
+        """
+        return await self._connection.upload_headers()
 
     async def _fetch(self, record: Record, digest: str, size: PictureSize | None, name: str) -> None:
         await self._download(await self._connection.media_link(digest, size), record, name)

@@ -19,7 +19,7 @@ from tests.integration.media import CHUNK, TUS, create, digest_of, media_ref, me
 from tests.photos import Shot
 from tests.photos import photo as real_photo
 from tests.proxy import Proxy
-from tests.s3 import BUCKET, REGION, S3, running_s3
+from tests.s3 import BUCKET, MISSING_BUCKET, REGION, S3, running_s3
 
 STORE = f"s3://{BUCKET}/blobs"
 SEVERAL_PARTS = 11 * 2**20
@@ -233,6 +233,7 @@ async def test_a_phone_keeps_its_photo_until_the_storage_has_it(far: Far, tmp_pa
         ("AWS_SECRET_ACCESS_KEY", "another", "SignatureDoesNotMatch"),
         ("AWS_ACCESS_KEY_ID", "AKIANOBODY", "InvalidAccessKeyId"),
         ("GRIDWALK_MEDIA_STORE", "s3://nobodys-bucket", "AccessDenied"),
+        ("GRIDWALK_MEDIA_STORE", f"s3://{MISSING_BUCKET}", "NoSuchBucket"),
         ("GRIDWALK_MEDIA_STORE", "s4://city-media", "s4"),
     ],
 )

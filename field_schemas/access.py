@@ -65,6 +65,10 @@ class Grant(msgspec.Struct, frozen=True):
         """Whether the grant is valid at `time_ms`."""
         return self.valid_from <= time_ms and (self.valid_until is None or time_ms < self.valid_until)
 
+    def ends_after(self, time_ms: int) -> bool:
+        """Whether the grant is valid at `time_ms`, or will be."""
+        return self.valid_until is None or time_ms < self.valid_until
+
 
 def grants_at(grants: Iterable[Grant], time_ms: int) -> tuple[Grant, ...]:
     """The grants that hold at `time_ms`."""

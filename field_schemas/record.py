@@ -116,6 +116,7 @@ class RecordType(Generic[R]):
             operands.append((info.name, operand | msgspec.UnsetType, msgspec.UNSET))
         self.form = max(1, *steps, *(f.since or 1 for f in self.fields.values()))
         """The version since which fields look as they do now: later ones only added fields for all who may read."""
+        self.assigned = next((rule.field for rule in scopes if rule.assigned), None)
         self.scope_fields = frozenset(rule.field for rule in scopes if rule.field)
         self.initial_states = {
             name: self.defaults[name] for name, f in self.fields.items() if f.policy is Policy.WORKFLOW

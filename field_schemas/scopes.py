@@ -23,11 +23,13 @@ class ScopeRule(msgspec.Struct, frozen=True):
     """Where a record type takes one of its scopes from: `kind`, and the `field` that holds the key.
 
     The field may be empty in a record (no such scope then) or hold a list of keys. `field` None with kind
-    `person` means the record's owner. Kind `scope` means that the field holds whole scopes.
+    `person` means the record's owner. Kind `scope` means that the field holds whole scopes. `assigned`: the person
+    is to work on the record.
     """
 
     kind: str
     field: str | None = None
+    assigned: bool = False
 
 
 def in_grid(field: str) -> ScopeRule:
@@ -38,6 +40,11 @@ def in_grid(field: str) -> ScopeRule:
 def of_person(field: str) -> ScopeRule:
     """The record concerns the user, or users, whose id `field` holds."""
     return ScopeRule("person", field)
+
+
+def assigned_to(field: str) -> ScopeRule:
+    """The record is given to the user whose id `field` holds, who must be able to change it: others are refused."""
+    return ScopeRule("person", field, assigned=True)
 
 
 def in_dept(field: str) -> ScopeRule:

@@ -2,11 +2,12 @@
 given to somebody."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from field_schemas.access import Role, grants_at, roles_in, with_implied
 from field_schemas.record import RecordType
+from field_schemas.scopes import scopes_of
 from sync.authority import SERVER_USER
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
@@ -56,18 +57,22 @@ class Concerned:
             own = [grant.scope for grant in held if is_place(grant.scope)]
         return sorted({*own, f"person:{author}"})
 
-    async def check_assignee(self, spec: RecordType[Any], user: str, concerns: list[str]) -> None:
-        """Raise Refused unless `user` could close what `concerns` these scopes."""
-        if not await self._may_close(spec, user, concerns):
-            raise Refused("assignee_denied", f"{user} may not close this {spec.name}")
+    async def check_assignee(self, spec: RecordType[Any], fields: Mapping[str, Any], owner: str | None) -> None:
+        """Raise Refused unless whom a record with these `fields` is given to could work on it, now or soon."""
+        if not await self.may_work(spec, fields, owner):
+            raise Refused("assignee_denied", f"{fields[spec.assigned or '']} may not deal with this {spec.name}")
 
-    async def lose_assignee(self, spec: RecordType[Any], item: Draft, concerns: list[str]) -> bool:
-        """Whether an item of type `spec` is given to somebody who cannot close it when it `concerns` these scopes."""
-        user: str | None = item.fields.get("assignee")
-        return user is not None and not await self._may_close(spec, user, concerns)
-
-    async def _may_close(self, spec: RecordType[Any], user: str, concerns: list[str]) -> bool:
-        return bool(await self._roles(user, tuple(concerns)) & spec.access.write)
+    async def may_work(self, spec: RecordType[Any], fields: Mapping[str, Any], owner: str | None) -> bool:
+        """Whether a record with these `fields` is given to nobody, or to somebody who may change it for more than its
+        being given: where it lies, or as the own work. Grants to come count: work is planned ahead."""
+        user: str | None = fields.get(spec.assigned or "")
+        if user is None:
+            return True
+        grants = await self._work.tx.grants_of(user)
+        held = with_implied(tuple(one for one in grants if one.ends_after(self._now_ms)), user)
+        places = scopes_of(tuple(rule for rule in spec.scope_rules if not rule.assigned), fields, owner)
+        roles = roles_in(held, places) | roles_in(held, (f"person:{user}",)) - {Role.SELF}
+        return bool(roles & spec.access.write)
 
     async def _roles(self, user: str, scopes: tuple[str, ...]) -> frozenset[Role]:
         held = grants_at(await self._work.tx.grants_of(user), self._now_ms)

@@ -96,8 +96,6 @@ class Consequences:
     async def settle(self, spec: RecordType[Any], draft: Draft, merged: Merged, patch: Mapping[str, Any]) -> None:
         """Carry out what a change of a conflict or refusal asks for, as a change by its author. Raises Refused."""
         change = refused = None
-        if "assignee" in merged.before and merged.fields["assignee"] is not None:
-            await self._concerned.check_assignee(spec, merged.fields["assignee"], merged.fields["concerns"])
         if spec.name == "conflict":
             check_resolution(draft.fields, merged.fields, patch)
             change = self._resolution(draft, merged)
@@ -129,7 +127,7 @@ class Consequences:
             concerns = await self._concerned.after_move(item, spec, was, draft.scopes)
             if concerns != item.fields["concerns"]:
                 patch: dict[str, Any] = {"concerns": concerns}
-                if await self._concerned.lose_assignee(self._registry.get(item.type), item, concerns):
+                if not await self._concerned.may_work(self._registry.get(item.type), item.fields | patch, item.owner):
                     patch["assignee"] = None
                 await self._amend("move", item, patch)
 

@@ -15,6 +15,7 @@ from sync import authority
 from sync.attention import FOR_PEOPLE
 from sync.authority import Actor, HeldRoles
 from sync.clock import estimate, stamp_at
+from sync.concern import Concerned
 from sync.consequences import Consequences, made_later_than
 from sync.corrected import completed, merge_corrected
 from sync.draft import Draft, Workspace
@@ -199,6 +200,8 @@ class Decision:
         roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.as_of_ms)
         draft = Draft(change.record, spec.name, spec.form, owner)
         merged = create(spec, spec.initial_states | patch, await self._write(roles))
+        if spec.assigned in merged.fields:
+            await self._check_assignee(spec, merged, owner)
         self._take(draft, merged)
         return Outcome.APPLIED
 
@@ -218,6 +221,8 @@ class Decision:
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
             self.scopes = scopes
+        if spec.assigned in merged.before:
+            await self._check_assignee(spec, merged, draft.owner)
         if spec.name in FOR_PEOPLE:
             await self._after.settle(spec, draft, merged, patch)
         self.before = merged.before
@@ -251,6 +256,11 @@ class Decision:
         device = str(other) if other else self.roles.writer
         later = await made_later_than(self.work, refused) if refused else _NONE
         return Write(stamp, device, self.change.base, self.version, roles, later)
+
+    async def _check_assignee(self, spec: RecordType[Any], merged: Merged, owner: str | None) -> None:
+        # What the server brings in may be of people who have left.
+        if not self.actor.system:
+            await Concerned(self.work, self.submission.received_ms).check_assignee(spec, merged.fields, owner)
 
     def _take(self, draft: Draft, merged: Merged) -> None:
         draft.fields, draft.marks = merged.fields, merged.marks

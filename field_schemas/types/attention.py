@@ -8,7 +8,7 @@ import msgspec
 from field_schemas.access import Access, Role
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
-from field_schemas.scopes import in_scopes, of_person
+from field_schemas.scopes import assigned_to, in_scopes
 from field_schemas.types.values import ShortText, UserId
 from field_schemas.workflow import workflow
 
@@ -33,7 +33,7 @@ class FieldConflict(msgspec.Struct, frozen=True):
     "conflict",
     zh="冲突",
     en="Conflict",
-    scopes=(in_scopes("concerns"), of_person("assignee")),
+    scopes=(in_scopes("concerns"), assigned_to("assignee")),
     access=Access(read=_CONCERNED, write=_SUPERVISORS),
     title="record_type",
 )
@@ -62,7 +62,7 @@ class Conflict(Record):
     "refusal",
     zh="退回",
     en="Refusal",
-    scopes=(in_scopes("concerns"), of_person("assignee")),
+    scopes=(in_scopes("concerns"), assigned_to("assignee")),
     access=Access(read=_CONCERNED, write=_CONCERNED),
     title="code",
 )

@@ -10,7 +10,7 @@ from field_schemas.media import MediaRef
 from field_schemas.places import Position
 from field_schemas.policies import Policy
 from field_schemas.record import Field, Record, record_type
-from field_schemas.scopes import OF_OWNER, in_grid, of_person
+from field_schemas.scopes import OF_OWNER, assigned_to, in_grid, of_person
 from field_schemas.track_points import unpack
 from field_schemas.types.values import GridPrefix, LongText, ShortText, Time, UserId
 from field_schemas.workflow import workflow
@@ -67,7 +67,7 @@ def _check_segments(segments: list[bytes]) -> None:
     "patrol_task",
     zh="巡查任务",
     en="Patrol task",
-    scopes=(in_grid("grid"), of_person("assignee")),
+    scopes=(in_grid("grid"), assigned_to("assignee")),
     access=Access(read=FIELD_WORKERS, create=SUPERVISION, write=INSPECTION),
     place="place",
     title="subject",

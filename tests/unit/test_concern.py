@@ -299,3 +299,40 @@ async def test_an_author_who_has_left_is_not_referred_to_the_conflict(office: Of
         assert (answer.verdicts[0].outcome, answer.verdicts[0].attention) == (Outcome.CONFLICT, None)
     shown = {one.type for one in (await office.read(supervisor())).records}
     assert "conflict" in shown
+
+
+@pytest.mark.parametrize(
+    ("user", "grants", "code"),
+    [
+        ("wu", [Grant(f"grid:{STREET}", Role.INSPECTOR)], None),
+        ("wu", [Grant(NEXT_STREET, Role.INSPECTOR)], None),
+        ("wu", [Grant(f"grid:{STREET}", Role.INSPECTOR, 2**42)], None),
+        ("wu", [Grant(f"grid:{STREET}", Role.INSPECTOR, 0, 1)], "assignee_denied"),
+        ("wu", [Grant(f"grid:{STREET}", Role.CITIZEN)], "assignee_denied"),
+        ("wu", [], "assignee_denied"),
+    ],
+    ids=["of the street", "of another street", "from tomorrow", "of before", "a citizen", "nobody"],
+)
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_task_is_given_to_who_can_work_on_it(
+    office: Office, user: str, grants: list[Grant], code: str | None, is_new: bool
+) -> None:
+    """A patrol task is given only to who may do it, now or by a grant to come; else it is refused."""
+    boss, task = supervisor(), new_id()
+    await office.submit(Actor(user, new_id(), tuple(grants)))
+    fields = {"subject": "检查井盖", "grid": GRID}
+    if not is_new:
+        await office.write(boss, "patrol_task", task, fields)
+    given = {"assignee": user} | (fields if is_new else {})
+    assert (await office.write(boss, "patrol_task", task, given, base=0 if is_new else LATEST)).code == code
+
+
+async def test_work_on_a_task_whose_assignee_has_left(office: Office) -> None:
+    """A task whose assignee lost the grant is worked on and finished as before: only giving is checked."""
+    li, boss, task = inspector("li"), supervisor(), new_id()
+    await office.submit(li)
+    made = await office.write(boss, "patrol_task", task, {"subject": "x", "grid": GRID, "assignee": "li"})
+    await office.submit(Actor("li", li.device, ()))
+    wang = inspector("wang")
+    started = await office.write(wang, "patrol_task", task, {"state": "started"}, base=made.version)
+    assert started.outcome is Outcome.APPLIED

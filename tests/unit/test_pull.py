@@ -66,9 +66,10 @@ async def test_own_things_first(office: Office) -> None:
     """A task of one's own comes before the area's components."""
     await put(office)
     await put(office)
-    task = new_id()
+    li, task = inspector("li"), new_id()
+    await office.submit(li)
     await office.write(supervisor(), "patrol_task", task, {"subject": "x", "grid": GRID, "assignee": "li"})
-    page = await office.read(inspector("li"), limit=1)
+    page = await office.read(li, limit=1)
     assert ids(page) == {task}
 
 

@@ -172,6 +172,7 @@ async def test_own_record_elsewhere(office: Office) -> None:
     li, sup = inspector("li", "grid:440304002"), supervisor()
     record = new_id()
     task = {"subject": "检查井盖", "grid": GRID, "assignee": "li"}
+    await office.submit(li)
     made_task = await office.write(sup, "patrol_task", record, task)
     verdict = await office.write(li, "patrol_task", record, {"state": "started"}, base=made_task.version)
     assert verdict.outcome is Outcome.APPLIED

@@ -11,6 +11,7 @@ import click
 
 from client_sdk.demo import (
     absence,
+    case,
     evidence,
     losses,
     patrol,
@@ -29,6 +30,7 @@ Scene = Callable[[Stage], Awaitable[None]]
 SCENES: Mapping[str, Scene] = {
     "patrol": patrol.play,
     "scopes": scopes.play,
+    "case": case.play,
     "refusal": refusals.play,
     "undo": trust.play_undo,
     "wrong-clock": wrong_clock.play,
@@ -56,6 +58,7 @@ def main(context: click.Context, scenes: tuple[str, ...], components: int, keep:
     \b
     patrol        a day offline, an evening of syncing, a conflict, a refusal
     scopes        records and grants that move: what arrives, what is forgotten
+    case          a department and its case, and those who take part in it
     refusal       a refused change is assigned, corrected and sent again
     undo          who did what, and taking back a change that went wrong
     wrong-clock   a phone's clock is days off; rights count as of the moment of the work

@@ -67,6 +67,11 @@ class Bounded(msgspec.Struct, frozen=True):
     error_ms: int | None
 
 
+def _drift_ms(elapsed_ms: int) -> int:
+    """By how much a monotonic clock may be off after `elapsed_ms`, rounded up."""
+    return -(-elapsed_ms * DRIFT_PPM // 1_000_000)
+
+
 def estimate(captured: Captured, received_ms: int) -> Bounded:
     """The true time of a capture that the server received at `received_ms`.
 
@@ -85,7 +90,8 @@ def estimate(captured: Captured, received_ms: int) -> Bounded:
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """One contact with the server: its time, and the device's clocks at that moment; `boot` names the boot."""
+    """One contact with the server: its time as known then, wrong by `error_ms` at most, and the device's clocks at
+    that moment; `boot` names the boot."""
 
     server_ms: int
     error_ms: int
@@ -95,7 +101,8 @@ class Anchor(msgspec.Struct, frozen=True):
 
 
 class TrustedClock:
-    """A device's idea of true time: the server's time at the last contact plus monotonic time since."""
+    """A device's idea of true time: the server's time at the last contact, as the surest contact told it, plus
+    monotonic time since."""
 
     def __init__(self, wall: Milliseconds, monotonic: Milliseconds, boot: str, anchor: Anchor | None = None) -> None:
         self._wall = wall
@@ -104,10 +111,24 @@ class TrustedClock:
         self.anchor = anchor
 
     def trust(self, server_ms: int, round_trip_ms: int) -> Anchor:
-        """Set the clock by a server time that arrived within a round trip of `round_trip_ms`."""
+        """Set the clock by a server time that arrived within a round trip of `round_trip_ms`, or keep what is known
+        where that is surer and does not contradict it: a long answer does not spoil what a short one told."""
         half = round_trip_ms // 2
-        self.anchor = Anchor(server_ms + half, half + 1, self._wall(), self._monotonic(), self._boot)
+        error = half + 1 + _drift_ms(round_trip_ms)
+        told = Anchor(server_ms + half, error, self._wall(), self._monotonic(), self._boot)
+        known = self._carried_on()
+        agree = known is not None and abs(known.server_ms - told.server_ms) <= known.error_ms + told.error_ms
+        self.anchor = known if known is not None and agree and known.error_ms < told.error_ms else told
         return self.anchor
+
+    def _carried_on(self) -> Anchor | None:
+        """What is known, as of now: so that after a reboot the present contact counts as the last one."""
+        anchor = self.anchor
+        if anchor is None or anchor.boot != self._boot:
+            return None
+        now = self._monotonic()
+        elapsed = now - anchor.monotonic_ms
+        return Anchor(anchor.server_ms + elapsed, anchor.error_ms + _drift_ms(elapsed), self._wall(), now, self._boot)
 
     def now_ms(self) -> int:
         """The best estimate of true UTC time."""

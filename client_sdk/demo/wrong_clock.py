@@ -41,7 +41,7 @@ async def play(stage: Stage) -> None:
             await wang.sign_in("wang.wei", stage.password)
             await wang.sync()
             cover = (await li.find(Component, limit=1))[0]
-            # A first sync takes long, and its time is no surer than that; two short ones tell both phones the time.
+            # Signing in takes long, a first sync longer; short syncs tell both phones the time more surely.
             await wang.sync()
             await li.sync()
             await wang.update(cover, material="铸铁")

@@ -1,9 +1,9 @@
 """Stamps only grow; true times keep their bounds."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sync.clock import Captured, HybridClock, TrustedClock, estimate, stamp_at, stamp_ms
+from sync.clock import DRIFT_PPM, Captured, HybridClock, TrustedClock, estimate, stamp_at, stamp_ms
 from sync.messages import MAX_INTEGER
 
 TIMES = st.integers(1_600_000_000_000, 2_500_000_000_000)
@@ -80,3 +80,100 @@ def test_trusted_clock_after_reboot(server: int, wall: int, passed: int) -> None
     assert second.captured().elapsed_ms is None
     backwards = TrustedClock(lambda: wall - 10**9, lambda: 0, "boot 2", anchor)
     assert backwards.now_ms() == server
+
+
+class TurnedClocks:
+    """A phone's clocks beside the true time; its monotonic clock runs wrong by `ppm`."""
+
+    def __init__(self, true: int, ppm: int) -> None:
+        self.true = true
+        self._began = true
+        self._ppm = ppm
+
+    def wall(self) -> int:
+        return self._began - 10**9
+
+    def monotonic(self) -> int:
+        passed = self.true - self._began
+        return 5_000 + passed + passed * self._ppm // 1_000_000
+
+    def contact(self, clock: TrustedClock, there_ms: int, back_ms: int) -> None:
+        """Ask the server, whose time is read after `there_ms` and arrives `back_ms` later."""
+        began = self.monotonic()
+        self.true += there_ms
+        told = self.true
+        self.true += back_ms
+        clock.trust(told, self.monotonic() - began)
+
+
+WAYS = st.one_of(st.integers(0, 200), st.integers(0, 300_000))
+CONTACTS = st.lists(st.tuples(st.integers(0, 10**7), WAYS, WAYS), min_size=1, max_size=8)
+
+
+def told_by(phone: TurnedClocks) -> TrustedClock:
+    """The trusted clock of a phone that has not met the server yet."""
+    return TrustedClock(phone.wall, phone.monotonic, "boot")
+
+
+def wrong_by(clock: TrustedClock, true: int) -> tuple[int, int]:
+    """How far a capture made at `true` is off, and its bound."""
+    bounded = estimate(clock.captured(), true)
+    assert bounded.error_ms is not None
+    return abs(bounded.ms - true), bounded.error_ms
+
+
+@example(true=1_790_000_000_000, ppm=1 - DRIFT_PPM, contacts=[(0, 0, 300_000)], after=0)
+@given(true=TIMES, ppm=st.integers(-DRIFT_PPM + 1, DRIFT_PPM - 1), contacts=CONTACTS, after=st.integers(0, 10**7))
+def test_the_true_time_lies_within_the_bound(
+    true: int, ppm: int, contacts: list[tuple[int, int, int]], after: int
+) -> None:
+    """After any contacts, short and long, one-sided and after any rest, the true time lies within the bound."""
+    phone = TurnedClocks(true, ppm)
+    clock = told_by(phone)
+    for rest, there, back in contacts:
+        phone.true += rest
+        phone.contact(clock, there, back)
+        error, bound = wrong_by(clock, phone.true)
+        assert error <= bound
+    phone.true += after
+    error, bound = wrong_by(clock, phone.true)
+    assert error <= bound
+
+
+@given(true=TIMES, contacts=CONTACTS)
+def test_a_contact_never_makes_the_bound_worse(true: int, contacts: list[tuple[int, int, int]]) -> None:
+    """Each contact leaves a bound that is no wider than it was, nor than what the contact alone would give."""
+    phone = TurnedClocks(true, 0)
+    clock = told_by(phone)
+    for rest, there, back in contacts:
+        phone.true += rest
+        before = wrong_by(clock, phone.true + there + back)[1] if clock.anchor else None
+        phone.contact(clock, there, back)
+        alone = told_by(phone)
+        alone.trust(phone.true, there + back)
+        bound = wrong_by(clock, phone.true)[1]
+        assert bound <= wrong_by(alone, phone.true)[1]
+        # What passed meanwhile is rounded up once more.
+        assert before is None or bound <= before + 1 + (there + back) * DRIFT_PPM // 1_000_000 + 1
+
+
+def test_a_server_whose_time_was_set_right_is_believed() -> None:
+    """An answer that no bound can bring together with what was known counts, however long it took."""
+    phone = TurnedClocks(1_790_000_000_000, 0)
+    clock = told_by(phone)
+    phone.contact(clock, 5, 5)
+    clock.trust(phone.true - 3_600_000, 20_000)
+    assert abs(clock.now_ms() - (phone.true - 3_600_000)) <= 10_001
+
+
+def test_a_long_contact_counts_as_the_last_one() -> None:
+    """After a reboot a capture is no earlier than the last contact, although the time is an earlier one's."""
+    phone = TurnedClocks(1_790_000_000_000, 0)
+    clock = told_by(phone)
+    phone.contact(clock, 5, 5)
+    phone.true += 3_600_000
+    phone.contact(clock, 10_000, 10_000)
+    rebooted = TrustedClock(phone.wall, lambda: 0, "another boot", clock.anchor)
+    bounded = estimate(rebooted.captured(), phone.true + 1_000)
+    assert bounded.error_ms is not None
+    assert bounded.error_ms <= 2_000

@@ -209,7 +209,7 @@ class Decision:
         roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.as_of_ms)
         write = await self._write(roles)
         if self.change.undoes is not None:
-            check_undo(self.change.undoes, await self.work.history(draft.id), patch)
+            check_undo(spec, self.change.undoes, await self.work.history(draft.id), patch)
             version = await self.work.version_made(self.change.undoes, draft.id)
             merged = merge_undo(spec, draft, patch, write, self.change.undoes, version)
         elif self.settled is not None:

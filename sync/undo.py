@@ -10,6 +10,7 @@ from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
 from sync.draft import Draft
 from sync.errors import Refused
+from sync.forms import change_now
 from sync.merge import CREATION, Mark, Merged, Write, merge
 from sync.storage import LoggedChange
 
@@ -24,14 +25,27 @@ def undo_key(change: uuid.UUID) -> str:
     return f"undo {change}"
 
 
-def check_undo(undone: uuid.UUID, history: Iterable[LoggedChange], patch: Mapping[str, Any]) -> None:
-    """Raise Refused unless `patch` touches only what the change `undone`, one of the record's `history`, changed.
+def check_undo(
+    spec: RecordType[Any], undone: uuid.UUID, history: Iterable[LoggedChange], patch: Mapping[str, Any]
+) -> None:
+    """Raise Refused unless `patch` does nothing but take back what the change `undone` of the `history` did.
 
     A change that is taken back stays so: nothing else may pass for its undo.
     """
-    changed = {name for one in history if one.id == undone for name in _fields(one.before)}
-    if not patch or patch.keys() - changed:
+    back: dict[str, Any] = {}
+    for one in history:
+        if one.id == undone and one.type == spec.name:
+            change = change_now(spec, one)
+            back, _ = undo_patch(spec, _fields(change.fields), _fields(change.before))
+    if not patch or any(name not in back or _plain(patch[name]) != _plain(back[name]) for name in patch):
         raise Refused("value_invalid", f"this does not take {undone} back")
+
+
+def _plain(operand: Any) -> Any:
+    """A set operand without the order of its elements; every other operand as it is."""
+    if isinstance(operand, dict) and operand.keys() <= {"add", "remove"}:
+        return {key: sorted(elements) for key, elements in operand.items() if elements}
+    return operand
 
 
 def merge_undo(

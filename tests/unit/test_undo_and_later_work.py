@@ -35,6 +35,32 @@ async def test_later_work_stays(office: Office, field: str, outcome: Outcome) ->
     assert (fields[field], fields["inspections"]) == (values[2], 0)
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"remark": "two"},
+        {"remark": None},
+        {"inspections": -3},
+        {"inspections": 2},
+        {"tags": {"remove": ["a"]}},
+        {"tags": {"add": ["b"], "remove": ["a"]}},
+        {"remark": "zero", "name": "x"},
+        {},
+    ],
+)
+async def test_nothing_else_passes_for_an_undo(office: Office, patch: dict[str, object]) -> None:
+    """What sets other values than those before the change, or more, is no undo, and the true one stays open."""
+    li, record = inspector("li"), new_id()
+    await office.write(li, "component", record, component(remark="zero"))
+    done = {"remark": "one", "inspections": 2, "tags": {"add": ["a", "b"]}}
+    wrong = await office.write(li, "component", record, done, base=1)
+    passed = await office.write(li, "component", record, patch, base=wrong.version, undoes=wrong.change)
+    assert passed.code == "value_invalid"
+    back = {"remark": "zero", "inspections": -2, "tags": {"remove": ["b", "a"]}}
+    undo = await office.write(li, "component", record, back, base=wrong.version, undoes=wrong.change)
+    assert undo.outcome is Outcome.APPLIED
+
+
 async def test_undo_names_later_work_as_kept(tmp_path: Path) -> None:
     """A device that knows of later work names the field as kept and sends no undo of it."""
     server: FakeServer = city()

@@ -7,7 +7,7 @@ from itertools import islice
 
 from client_sdk.connection import Connection
 from client_sdk.errors import Rejected
-from client_sdk.store import exchanging, loading
+from client_sdk.store import loading
 from client_sdk.store.meta import Loading
 from client_sdk.store.thread import StoreThread, Tables
 from sync.messages import MAX_FETCH, FetchRequest, Snapshot, SnapshotBlock, SnapshotRequest
@@ -88,8 +88,7 @@ class SnapshotLoader:
     async def _apart(self, begun: Loading) -> Loading:
         while ids := list(islice(begun.snapshot.apart, MAX_FETCH)):
             response = await self._connection.fetch(FetchRequest(ids, self._types))
-            await self._store.run(exchanging.take_fetched, response)
-            begun = await self._store.run(loading.took_apart, set(ids))
+            begun = await self._store.run(loading.take_apart, set(ids), response)
             self._told(len(response.records), len(begun.snapshot.apart) + begun.left)
         return begun
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from client_sdk.store.exchanging import store_records
+from client_sdk.store.exchanging import store_records, take_fetched
 from client_sdk.store.meta import Loading
 from client_sdk.store.records import NewRow, Place, place_in
 from client_sdk.store.schema import drop_record_indexes, index_records
@@ -15,7 +15,7 @@ from client_sdk.store.texts import leave_for_later
 from client_sdk.store.thread import Tables
 from field_schemas.places import Position, place_cell
 from field_schemas.record import RecordType
-from sync.messages import Snapshot, WireRecord
+from sync.messages import FetchResponse, Snapshot, WireRecord
 from sync.snapshot import RecordGroup, decode_block, joined
 
 _positions = msgspec.msgpack.Decoder(list[Position]).decode
@@ -43,7 +43,7 @@ def give_up(tables: Tables) -> bool:
     """No snapshot is being loaded any more; whether a part of one is here."""
     loading = tables.meta.loading
     tables.meta.loading = None
-    return loading is not None and loading.blocks > 0
+    return loading is not None and (loading.blocks > 0 or loading.fetched)
 
 
 def take_block(tables: Tables, block: bytes) -> Loading:
@@ -59,14 +59,15 @@ def take_block(tables: Tables, block: bytes) -> Loading:
     return advanced
 
 
-def took_apart(tables: Tables, fetched: set[uuid.UUID]) -> Loading:
-    """Note that records of the snapshot that stand apart were fetched and stored."""
+def take_apart(tables: Tables, asked: set[uuid.UUID], response: FetchResponse) -> Loading:
+    """Store records that stand apart of the snapshot, as the server answered when it was `asked` for them."""
     loading = tables.meta.loading
     if loading is None:
         raise RuntimeError("no snapshot is being loaded")
-    left = [record for record in loading.snapshot.apart if record not in fetched]
+    take_fetched(tables, response)
+    left = [record for record in loading.snapshot.apart if record not in asked]
     snapshot = msgspec.structs.replace(loading.snapshot, apart=left)
-    tables.meta.loading = advanced = msgspec.structs.replace(loading, snapshot=snapshot)
+    tables.meta.loading = advanced = msgspec.structs.replace(loading, snapshot=snapshot, fetched=True)
     return advanced
 
 

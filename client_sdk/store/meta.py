@@ -53,7 +53,8 @@ class Progressed(msgspec.Struct, frozen=True):
 
 
 class Loading(msgspec.Struct, frozen=True):
-    """The snapshot of `scope` on its way into the store: `blocks` of its blocks are here.
+    """The snapshot of `scope` on its way into the store: `blocks` of its blocks are here, and records that stand
+    apart of it if `fetched`.
 
     `types` are the record types that the program knew when it began, which is how the blocks have them.
     """
@@ -62,6 +63,7 @@ class Loading(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     types: dict[str, int]
     blocks: int = 0
+    fetched: bool = False
 
     @property
     def is_complete(self) -> bool:

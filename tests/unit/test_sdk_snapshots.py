@@ -71,6 +71,16 @@ async def travelling(path: Path, server: FakeServer, road: Road) -> AsyncIterato
         yield device
 
 
+async def make_a_conflict(folder: Path, server: FakeServer) -> None:
+    """One component, judged differently by two inspectors."""
+    async with phone(folder, server, "li") as li, phone(folder, server, "wang") as wang:
+        await li.sync()
+        await wang.sync()
+        for device, condition in ((li, "worn"), (wang, "damaged")):
+            await device.update((await device.find(Component))[0], condition=condition)
+            await device.sync()
+
+
 def break_off(content: bytes) -> bytes:
     """The connection ends in the second half of the content."""
     return content[: len(content) * 2 // 3]
@@ -373,12 +383,7 @@ async def test_roles_that_change_amid_a_snapshot(tmp_path: Path, server: FakeSer
 
 async def test_conflicts_come_before_the_rest(tmp_path: Path, server: FakeServer) -> None:
     """An area's conflicts are on a supervisor's device before the area's snapshot is downloaded."""
-    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "wang") as wang:
-        await li.sync()
-        await wang.sync()
-        for device, condition in ((li, "worn"), (wang, "damaged")):
-            await device.update((await device.find(Component))[0], condition=condition)
-            await device.sync()
+    await make_a_conflict(tmp_path, server)
     server.requests.clear()
     async with phone(tmp_path, server, "chen") as chen:
         await chen.sync()
@@ -386,6 +391,27 @@ async def test_conflicts_come_before_the_rest(tmp_path: Path, server: FakeServer
         assert await is_equal(chen)
     reads = [one for one in server.requests if "/v1/snapshots/" in one or one.endswith("/fetch")]
     assert reads[0] == "POST /v1/records/fetch"
+
+
+async def test_conflicts_go_with_the_role_though_the_snapshot_broke_off(tmp_path: Path, server: FakeServer) -> None:
+    """Conflicts that came ahead of a snapshot are forgotten when their reader is supervisor no more, though nothing
+    of the snapshot itself had arrived."""
+    await make_a_conflict(tmp_path, server)
+    server.add_user("zhao", Grant(STREET, Role.SUPERVISOR))
+    road = Road(server)
+
+    def end(content: bytes) -> bytes:
+        raise httpx.ReadError("the network broke")
+
+    road.accidents = [end]
+    async with opened(tmp_path / "zhao.db", server, transport=road) as device:
+        await device.sign_in("zhao", "secret")
+        with pytest.raises(Offline):
+            await device.sync()
+        assert len(await device.conflicts()) == 1
+        server.add_user("zhao", Grant(STREET, Role.STEWARD))
+        await device.sync()
+        assert await device.conflicts() == []
 
 
 def indexes(path: Path) -> set[str]:

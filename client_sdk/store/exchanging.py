@@ -117,7 +117,8 @@ def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: 
     store_records(tables, current)
     forgotten = _forget(tables, [record.bytes for record in page.forget])
     if any(not _covered(scope, page.scopes) for scope in before.scopes):
-        forgotten += _forget(tables, _outside(tables, page.scopes))
+        # By the copies here: of what own work was applied to, the server may say that it was moved meanwhile.
+        forgotten += _drop_but(tables, _outside(tables, page.scopes), tables.outbox.live_records())
     if not page.more:
         _finish(tables, before.round)
     return Pulled(len(page.records), forgotten)
@@ -195,12 +196,16 @@ def _finish(tables: Tables, current: int) -> None:
 
 def _forget(tables: Tables, ids: list[bytes]) -> int:
     """Drop records that are not for this reader, but keep those with unsent work until it is sent."""
-    unsent = [record for record in ids if tables.outbox.has_unsent(record)]
-    for record in unsent:
+    return _drop_but(tables, ids, {record for record in ids if tables.outbox.has_unsent(record)})
+
+
+def _drop_but(tables: Tables, ids: list[bytes], kept: set[bytes]) -> int:
+    """Drop records that are not for this reader; those `kept` go with the last of the own work on them."""
+    for record in kept.intersection(ids):
         row = tables.records.get_bytes(record)
         if row is not None:
             tables.records.put(row._replace(gone=True))
-    return tables.drop_records(set(ids) - set(unsent))
+    return tables.drop_records(set(ids) - kept)
 
 
 def _outside(tables: Tables, scopes: list[str]) -> list[bytes]:

@@ -52,7 +52,8 @@ def visible(
             deleted = True
             continue
         patch = spec.upgraded(_decode(change.fields), change.type_version)
-        if fields is not None or spec.required <= patch.keys():
+        creates = not change.base and spec.required <= patch.keys()
+        if fields is not None or creates:
             fields = _replay(spec, fields, patch, change.stamp, device)
     return None if fields is None else Visible(_encode(fields), deleted)
 

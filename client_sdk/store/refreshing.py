@@ -12,7 +12,7 @@ def refresh(tables: Tables, record: bytes) -> None:
     changes = tables.outbox.live(record)
     if row is None and not changes:
         return
-    if row is not None and row.gone and not tables.outbox.has_unsent(record):
+    if row is not None and row.gone and not changes:
         tables.records.drop([record])
         return
     base = row or _local_row(tables, changes[0])

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from client_sdk import exchange
+from client_sdk.errors import Offline
+from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.memory import MemoryTransaction
 from sync.storage import FeedEntry, FeedPosition
-from tests.fake_server import FakeServer
-from tests.phones import city, component, finding, phone
+from tests.fake_server import FakeServer, lost
+from tests.phones import NEXT_STREET, STREET, city, component, finding, phone
 
 
 def hold_back(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
@@ -62,3 +65,30 @@ async def test_deleted_record_stays_away(tmp_path: Path, monkeypatch: pytest.Mon
         await chen.delete(made)
         await chen.sync()
         assert await chen.get(Component, made.id) is None
+
+
+async def test_work_stays_on_a_record_that_moved_while_the_old_place_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied to a record stays in sight though the copy here lies in a street that its user has lost:
+    others have moved it to one that the user still has, as the next page will tell."""
+    server = city()
+    server.add_user("li", Grant(STREET, Role.INSPECTOR), Grant(NEXT_STREET, Role.INSPECTOR))
+    monkeypatch.setattr(exchange, "_PAGE", 1)
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await li.create(component(grid="440304002001001"))
+        await li.sync()
+        await chen.sync()
+        await chen.create(component())
+        moved = await chen.get(Component, made.id)
+        assert moved is not None
+        await chen.update(moved, grid="440304001001001")
+        await chen.sync()
+        await li.update(made, remark="改")
+        server.add_user("li", Grant(STREET, Role.INSPECTOR))
+        server.faults.extend([None, None, lost])
+        with pytest.raises(Offline):
+            await li.sync()
+        seen = await li.get(Component, made.id)
+        assert seen is not None
+        assert seen.remark == "改"

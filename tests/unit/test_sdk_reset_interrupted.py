@@ -1,13 +1,16 @@
 """A server was replaced, and the device is interrupted while it finds out: nothing it had sent is forgotten."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from client_sdk.errors import Offline
+from field_schemas.access import Grant, Role
+from field_schemas.types.finding import Finding
 from sync.memory import MemoryStore
 from tests.fake_server import lost
-from tests.phones import city, finding, phone
+from tests.phones import GRID, NEXT_STREET, city, finding, phone
 
 
 @pytest.mark.parametrize("call", range(4))
@@ -38,3 +41,25 @@ async def test_interrupted_reset_without_new_work(tmp_path: Path) -> None:
             await li.sync()
         await li.sync()
         assert set(server.state.records) == {made.id}
+
+
+@pytest.mark.parametrize("call", range(4))
+async def test_work_sent_again_makes_no_record_of_what_was_forgotten(tmp_path: Path, call: int) -> None:
+    """An own update of all a record needs, sent again to a restored server, does not bring up the record that its
+    author may not see any more."""
+    server = city()
+    async with phone(tmp_path, server, "wang") as wang, phone(tmp_path, server, "li") as li:
+        made = await wang.create(finding("盖板破损"))
+        await wang.sync()
+        await li.sync()
+        backup = server.state
+        (seen,) = await li.find(Finding)
+        await li.update(seen, kind="0103", grid=GRID, text="井盖缺失")
+        await li.sync()
+        server.add_user("li", Grant(NEXT_STREET, Role.INSPECTOR))
+        await li.sync()
+        await server.restore(backup)
+        server.faults.extend([*[None] * call, lost])
+        with contextlib.suppress(Offline):
+            await li.sync()
+        assert await li.get(Finding, made.id) is None

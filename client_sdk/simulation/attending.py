@@ -11,8 +11,13 @@ from client_sdk.histories import HistoryItem
 from client_sdk.simulation.phone import Phone
 from client_sdk.simulation.trace import named
 from client_sdk.simulation.types import Sample
-from field_schemas.record import Record
+from field_schemas.access import Role
 from field_schemas.types.attention import Conflict, FieldConflict, Refusal
+
+
+def supervises(phone: Phone) -> bool:
+    """Whether the phone's user is a supervisor of something, by what the phone knows."""
+    return any(grant.role is Role.SUPERVISOR for grant in phone.device.grants)
 
 
 async def assign(phone: Phone) -> None:
@@ -25,12 +30,24 @@ async def assign(phone: Phone) -> None:
     phone.say(f"assigns {named(item)} to {user}")
 
 
-async def resolve(phone: Phone) -> None:
+async def attend(phone: Phone) -> bool:
+    """Deal with one of the things that wait for somebody; whether there was one. Supervisors look at conflicts first,
+    others, who may not settle them, seldom."""
+    waiting = await phone.device.needs_attention()
+    conflicts = [one for one in waiting if one.kind == "conflict"]
+    refusals = [one for one in waiting if one.kind == "refusal"]
+    if conflicts and phone.rng.random() < (0.7 if supervises(phone) or not refusals else 0.1):
+        await _resolve(phone, phone.rng.choice(conflicts).id)
+    elif refusals:
+        await _answer(phone, phone.rng.choice(refusals).id)
+    return bool(waiting)
+
+
+async def _resolve(phone: Phone, found: uuid.UUID) -> None:
     """Settle a conflict, field by field: one side, another value, or nothing said."""
-    conflicts = await phone.device.conflicts()
-    if not conflicts:
+    conflict = await phone.device.get(Conflict, found)
+    if conflict is None:
         return
-    conflict = phone.rng.choice(conflicts)
     choices = {row.field: _choices(row) for row in conflict.differences if phone.rng.random() < 0.9}
     values = {field: phone.rng.choice(sides) for field, sides in choices.items()}
     await phone.device.resolve(conflict, values)
@@ -38,19 +55,19 @@ async def resolve(phone: Phone) -> None:
     phone.happened["resolved"] += 1
 
 
-async def answer_refusal(phone: Phone) -> None:
+async def _answer(phone: Phone, found: uuid.UUID) -> None:
     """Send a refused change again, perhaps corrected; let the server make it after all; or let it be."""
-    refusals = await phone.device.refusals()
-    if not refusals:
+    refusal = await phone.device.get(Refusal, found)
+    if refusal is None:
         return
-    refusal = phone.rng.choice(refusals)
     told = f"{named(refusal)} ({refusal.code})"
     roll = phone.rng.random()
-    if roll < 0.4:
+    resends, applies = (0.3, 0.6) if supervises(phone) else (0.6, 0.1)
+    if roll < resends:
         await phone.device.resend(refusal, **_correction(phone, refusal))
         phone.say(f"resends {told}")
         phone.happened["resent"] += 1
-    elif roll < 0.7:
+    elif roll < resends + applies:
         await phone.device.apply_refused(refusal)
         phone.say(f"has {told} applied")
         phone.happened["applied after refusal"] += 1
@@ -60,7 +77,15 @@ async def answer_refusal(phone: Phone) -> None:
 
 
 async def undo(phone: Phone) -> None:
-    """Take back one of the changes of a record, its last one mostly, once the network tells them."""
+    """Take back a change that was seen in a record's history, now or a while ago: the last ones mostly."""
+    if phone.rng.random() < 0.7 or not phone.looked_up:
+        await _look_up(phone)
+    if phone.looked_up and phone.rng.random() < 0.7:
+        await _undo(phone, phone.looked_up.pop(phone.rng.randrange(len(phone.looked_up))))
+
+
+async def _look_up(phone: Phone) -> None:
+    """Read the history of a record, once the network tells it."""
     samples = await phone.device.find(Sample)
     if not samples:
         return
@@ -70,15 +95,13 @@ async def undo(phone: Phone) -> None:
     except (Offline, Rejected) as error:
         phone.say(f"history of {named(record)}: {error}")
         return
-    effective = [item for item in items if item.before and not item.deletes]
-    if effective:
-        await _undo(phone, record, phone.rng.choice(effective[-2:]))
+    phone.looked_up = [item for item in items if item.before and not item.deletes][-3:]
 
 
-async def _undo(phone: Phone, record: Record, item: HistoryItem) -> None:
+async def _undo(phone: Phone, item: HistoryItem) -> None:
     before = {row.change.id for row in phone.tables.outbox.all()}
     result = await phone.device.undo(item)
-    phone.say(f"undoes change {item.change.hex[-6:]} of {named(record)}, but for {result.kept}")
+    phone.say(f"undoes change {item.change.hex[-6:]} of {named(result.record)}, but for {result.kept}")
     phone.happened["undone"] += 1
     made = [row.change for row in phone.tables.outbox.all() if row.change.id not in before]
     taken_back: list[dict[str, Any]] = [msgspec.msgpack.decode(change.fields) for change in made]

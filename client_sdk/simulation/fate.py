@@ -109,10 +109,15 @@ class Fate:
     async def _give(self) -> None:
         world, rng = self._world, self._rng
         user = rng.choice(world.phones).user
-        role = rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.SUPERVISOR, Role.STEWARD))
         now = world.now_ms()
+        scope, role = rng.choice(SCOPES), rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.SUPERVISOR, Role.STEWARD))
+        ended = [grant for grant in world.accounts.grants[user] if not grant.holds_at(now)]
+        if ended and rng.random() < 0.5:
+            # What was taken away by mistake is given back: what was refused meanwhile can be sent again.
+            again = rng.choice(ended)
+            scope, role = again.scope, again.role
         until = rng.choice((None, now + rng.randrange(1_000_000)))
-        grant = world.accounts.give(user, rng.choice(SCOPES), role, now, until)
+        grant = world.accounts.give(user, scope, role, now, until)
         ends = "" if until is None else f" until {(until - START_MS) // 1000} s"
         world.say("office", f"{user} becomes {grant.role} of {grant.scope}{ends}")
 

@@ -14,6 +14,7 @@ from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.trace import short
 from client_sdk.simulation.world import World
 from sync.authority import SERVER_USER
+from sync.ids import derived_id
 from sync.messages import Outcome
 from sync.receipts import CHAIN_START, chained
 from sync.storage import LoggedChange
@@ -85,6 +86,26 @@ def each_effect_happened_once(world: World) -> Finding:
     yield from (
         f"{stored.type} {short(key)} came from nowhere" for key, stored in records.items() if key not in replay.models
     )
+
+
+def verdicts_say_what_happened(world: World) -> Finding:
+    """A verdict says `conflict` where people must decide, `merged` where concurrent writes were combined."""
+    yield from _replayed(world).misjudged
+
+
+def decisions_were_carried_out(world: World) -> Finding:
+    """What closed a conflict or refusal did what it says, in the same transaction."""
+    log = world.database.state.log
+    refused = {change.attention: change for change in _refused(world)}
+    for change in log.values():
+        if change.type not in ("conflict", "refusal") or _decode(change.before).get("state") != "open":
+            continue
+        fields, done = _decode(change.fields), log.get(derived_id(change.id, "resolution"))
+        wanted = fields.get("resolution", {})
+        if fields["state"] == "applied":
+            wanted = _decode(refused[change.record].fields)
+        if wanted and (done is None or done.outcome is Outcome.REFUSED or _decode(done.fields) != wanted):
+            yield f"{change.type} {short(change.record)} is {fields['state']}, but {wanted} was not set"
 
 
 def undone_once(world: World) -> Finding:
@@ -211,6 +232,8 @@ INVARIANTS: tuple[Callable[[World], Finding], ...] = (
     every_change_has_a_verdict,
     numbers_are_used_once,
     each_effect_happened_once,
+    verdicts_say_what_happened,
+    decisions_were_carried_out,
     undone_once,
     authority_is_as_of_capture,
     revoked_devices_are_quarantined,
@@ -236,8 +259,8 @@ def _refused(world: World) -> Iterator[LoggedChange]:
 
 
 def _replayed(world: World) -> Replay:
-    settling = {key for key, one in world.ledger.made.items() if one.change.settles}
-    replay = Replay(world.registry, world.accounts.grants, settling)
+    made = {key: one.change for key, one in world.ledger.made.items()}
+    replay = Replay(world.registry, world.accounts.grants, made)
     for commit in world.database.commits:
         for batch in commit.batches:
             for change in batch.changes:

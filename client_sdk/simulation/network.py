@@ -12,7 +12,7 @@ from sync.compression import decompressed
 _TIMEOUT_S = 30.0
 _MOST_REQUESTS = 2_000
 _LARGEST_BODY = 2**24
-_LOSE_REQUEST, _LOSE_ANSWER, _DOUBLE = 0.04, 0.12, 0.18
+_LOSE_REQUEST, _LOSE_ANSWER, _DOUBLE = 0.03, 0.09, 0.15
 
 
 class Link(httpx.AsyncBaseTransport):

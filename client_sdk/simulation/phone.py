@@ -1,23 +1,27 @@
 """One phone with its owner: the real `Device`, on a simulated disk, network and clock, and what befalls it."""
 
 import asyncio
+import contextlib
 import random
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 from client_sdk.device import Device
 from client_sdk.errors import Invalid, NotAllowed, Offline, Rejected, SignInNeeded, Wiped
+from client_sdk.histories import HistoryItem
 from client_sdk.reports import SyncReport
 from client_sdk.simulation.accounts import PASSWORD
 from client_sdk.simulation.clocks import PhoneClock
 from client_sdk.simulation.disk import Crashed, Disk, SimulatedThread
 from client_sdk.simulation.ledger import CursorWatch, Ledger
 from client_sdk.simulation.network import Link
+from client_sdk.simulation.past import Past
 from client_sdk.simulation.programs import NEWEST, PROGRAMS
+from client_sdk.simulation.told import ToldWatch
 from client_sdk.store.thread import Tables
 from field_schemas.record import Record
 
@@ -28,6 +32,7 @@ class Surroundings(Protocol):
     """What a phone needs of its world."""
 
     ledger: Ledger
+    past: Past
     happened: Counter[str]
 
     def true_ms(self) -> float:
@@ -47,7 +52,8 @@ class Surroundings(Protocol):
 
 
 class Phone:
-    """`device` is the app's present life; `looked_at` what its user has on the screen, perhaps for long."""
+    """`device` is the app's present life; `looked_at` and `looked_up` (of a record's history) are what its user has
+    on the screen, perhaps for long."""
 
     def __init__(
         self, name: str, user: str, world: Surroundings, link: Link, folder: Path, rng: random.Random
@@ -57,6 +63,7 @@ class Phone:
         self.link = link
         self.rng = rng
         self.looked_at: list[Record] = []
+        self.looked_up: list[HistoryItem] = []
         self.from_backup = False
         self.program = rng.choice((PROGRAMS[0], *PROGRAMS))
         self.clock = PhoneClock(world.true_ms, random.Random(rng.random()))
@@ -64,6 +71,8 @@ class Phone:
         self.happened = world.happened
         self._world = world
         self._watch = CursorWatch()
+        self._told = ToldWatch(NEWEST.registry, world.past, lambda change: world.ledger.made[change].change)
+        self._syncs_began: list[float] = []
         self._stack = AsyncExitStack()
         self._device: Device | None = None
         self._syncing: asyncio.Task[SyncReport | None] | None = None
@@ -123,7 +132,7 @@ class Phone:
     async def close(self) -> None:
         """End the app: in order, or after a crash what is left of it."""
         await self._stop_syncing()
-        self.looked_at = []
+        self.looked_at, self.looked_up = [], []
         self._device = self._tables = None
         stack, self._stack = self._stack, AsyncExitStack()
         await stack.aclose()
@@ -193,7 +202,8 @@ class Phone:
         self.say("syncs")
         began_ms = self._world.true_ms()
         try:
-            report = await self._signed_in_sync()
+            with self._under_way():
+                report = await self._signed_in_sync()
         except Wiped:
             self._wiped(began_ms)
             return None
@@ -212,7 +222,8 @@ class Phone:
         self.say("verifies")
         began_ms = self._world.true_ms()
         try:
-            report = await self.device.verify()
+            with self._under_way():
+                report = await self.device.verify()
         except Wiped:
             self._wiped(began_ms)
         except (Offline, Rejected) as error:
@@ -220,11 +231,20 @@ class Phone:
         else:
             self.say(f"verified: {report}")
 
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        began_ms = self._world.true_ms()
+        self._syncs_began.append(began_ms)
+        try:
+            yield
+        finally:
+            self._syncs_began.remove(began_ms)
+
     def _wiped(self, began_ms: float) -> None:
         """The device was revoked, has sent its work and forgotten everything. Its user enrols it anew."""
         self.say("was revoked and is wiped")
-        self.looked_at = []
-        self._watch.forget()
+        self.looked_at, self.looked_up = [], []
+        self._forget_watched()
         self._world.on_wiped(self.name, began_ms)
 
     async def _signed_in_sync(self) -> SyncReport:
@@ -244,7 +264,7 @@ class Phone:
         self.say("gets an old copy of its store")
         self.from_backup = True
         self._world.ledger.lose(self.name)
-        self._watch.forget()
+        self._forget_watched()
         await self.restart(reboot=True)
         self._world.ledger.find_again(row.change.id for row in self.tables.outbox.all())
 
@@ -253,8 +273,13 @@ class Phone:
         self.say("is lost; its user gets a new phone")
         self.disk.wipe()
         self._world.ledger.lose(self.name)
-        self._watch.forget()
+        self._forget_watched()
         await self.restart(reboot=True)
+
+    def _forget_watched(self) -> None:
+        """Another store, or none, takes the place of the one that was watched."""
+        self._watch.forget()
+        self._told.replaced()
 
     def _look(self, tables: Tables) -> None:
         """After each transaction: what is on disk now?"""
@@ -267,3 +292,10 @@ class Phone:
         ledger.note(self.name, identity.user, identity.device, pending, self._world.true_ms())
         if moved := self._watch.look(tables):
             self.violated("cursor_never_moves_back", moved)
+        if self.from_backup and self.happened["restores"]:
+            # Of two old copies neither knows what became of a change between them.
+            return
+        now_ms = self._world.true_ms()
+        since_ms = min(self._syncs_began, default=now_ms)
+        for what in self._told.look(tables, identity.user, self.program.version, int(since_ms), int(now_ms)):
+            self.violated("told_is_shown", what)

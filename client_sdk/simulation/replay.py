@@ -5,7 +5,7 @@ A second, plain reading of what `sync.push` and `sync.merge` do; the two must ag
 
 import copy
 import uuid
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,10 +18,12 @@ from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import SERVER_USER
 from sync.clock import stamp_at
-from sync.messages import Outcome
+from sync.messages import Change, Outcome
 from sync.storage import LoggedChange
 
 _PERMISSION = ("scope_denied", "role_denied", "field_denied")
+_HOLDS_A_VALUE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
+_ALWAYS_COMBINED = {Policy.COUNTER, Policy.SET, Policy.APPEND, Policy.WORKFLOW}
 
 
 class Last(NamedTuple):
@@ -31,6 +33,28 @@ class Last(NamedTuple):
     stamp: int
     device: str
     made: int
+
+
+class Rests(NamedTuple):
+    """What a change rests on: what was `refused` and is made by it after all, the refused change that it `corrects`,
+    the version that was made by the change it takes back (`undone`, None where it takes none back)."""
+
+    refused: LoggedChange | None = None
+    corrects: LoggedChange | None = None
+    undone: int | None = None
+
+
+class Known(NamedTuple):
+    """What an author knew: everything up to version `base`, and what the own device had written before `stamp` (None:
+    everything of its)."""
+
+    base: int
+    stamp: int | None = None
+
+    def unseen(self, last: Last, write: Last) -> bool:
+        """Whether the author of `write` had not seen what `last` left."""
+        came_first = self.stamp is not None and last.made > self.stamp
+        return last.version > self.base and (last.device != write.device or came_first)
 
 
 class Model:
@@ -49,43 +73,52 @@ class Model:
         """Where the record lies."""
         return places_of(self.spec, self.fields, self.owner)
 
-    def take(self, change: LoggedChange, refused: LoggedChange | None = None) -> None:
-        """Carry out a change that was not refused, or that makes what was `refused` after all."""
+    def take(self, change: LoggedChange, rests: Rests) -> Outcome:
+        """Carry out a change that was not refused; the verdict it deserves."""
         if change.deletes:
             self.deleted = True
-            return
-        # The server writes for many: no write of its has seen another.
-        writer = (
-            refused.device
-            if refused
-            else change.id
-            if not change.seq or change.user == SERVER_USER
-            else change.device
-        )
-        stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
-        write = Last(change.version, stamp, str(writer), change.stamp)
-        creation = not self.last
-        patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
-        if creation:
-            patch = {**self.spec.initial_states, **patch}
-        standing = dict(self.last)
-        for name, operand in patch.items():
-            last = None if creation else standing.get(name) or (standing[""] if name in self.fields else None)
-            unseen = last is not None and _is_unseen(last, write, change.base, refused is not None)
-            if self.spec.fields[name].policy is Policy.SET:
-                operand = self._elements(name, operand, write, change.base, refused is not None)
-            self._write(name, operand, write, last, unseen)
-        if creation:
+            return Outcome.APPLIED
+        write = _write_of(change, rests)
+        patch = _patch(change)
+        if not self.last:
+            for name, operand in {**self.spec.initial_states, **patch}.items():
+                self._write(name, operand, write, None, Known(change.base))
             self.last = {"": write}
+            return Outcome.APPLIED
+        standing = dict(self.last)
+        outcomes = {self._update(name, operand, change, write, standing, rests) for name, operand in patch.items()}
+        return next((one for one in (Outcome.CONFLICT, Outcome.MERGED) if one in outcomes), Outcome.APPLIED)
 
-    def _write(self, name: str, operand: Any, write: Last, last: Last | None, unseen: bool) -> None:
+    def _update(
+        self, name: str, operand: Any, change: LoggedChange, write: Last, standing: dict[str, Last], rests: Rests
+    ) -> Outcome:
         policy = self.spec.fields[name].policy
-        old = self.fields.get(name, None if last is None and not self.last else self.spec.defaults.get(name))
-        later = last is None or write[1:3] > last[1:3]
+        latest = standing.get(name) or standing[""]
+        if rests.undone is not None and policy in _HOLDS_A_VALUE and latest.version != rests.undone:
+            # Later work stays; people decide where they always do.
+            differs = operand != self._value(name)
+            decided = Outcome.CONFLICT if policy is Policy.REVIEW else Outcome.MERGED
+            return decided if differs else Outcome.APPLIED
+        last = latest if name in standing or name in self.fields else None
+        knows = _known_to_author(name, operand, change, rests)
+        unseen = last if last is not None and knows.unseen(last, write) else None
+        return self._write(name, operand, write, unseen, knows)
+
+    def _value(self, name: str) -> Any:
+        return self.fields.get(name, self.spec.defaults.get(name))
+
+    def _write(self, name: str, operand: Any, write: Last, unseen: Last | None, knows: Known) -> Outcome:
+        """Write one field, whose `unseen` last write the author did not know of; what the verdict is for its part."""
+        policy = self.spec.fields[name].policy
+        old = self._value(name) if "" in self.last else None
+        later = unseen is None or write[1:3] > unseen[1:3]
+        differs = operand != old and policy is not Policy.SERVER_ONLY
+        combines = unseen is not None and (differs or policy in _ALWAYS_COMBINED)
         if policy is Policy.COUNTER:
             self._set(name, old, (old or 0) + operand, write)
         elif policy is Policy.SET:
-            self._set(name, old, operand, write)
+            combines |= self._keeps_elements(name, operand, write, knows)
+            self._set(name, old, sorted(one for one, adds in self.elements[name].items() if adds), write)
         elif policy is Policy.APPEND:
             kept = self.entries.setdefault(name, [])
             kept += [(write.stamp, write.device, len(kept) + n, entry) for n, entry in enumerate(operand)]
@@ -96,24 +129,31 @@ class Model:
             if better and operand != old:
                 self._set(name, old, operand, write)
         elif policy is Policy.REVIEW:
-            if operand != old and not unseen:
+            if combines:
+                return Outcome.CONFLICT
+            if operand != old:
                 self._set(name, old, operand, write)
         elif policy is Policy.FIRST_WRITER:
-            if old is None or last is None or (unseen and not later):
+            written = old is not None and (name in self.last or name in self.fields)
+            combines &= written
+            if not (written and later):
                 self._set(name, old, operand, write)
         elif policy is Policy.LAST_WRITER:
-            if not unseen or later:
+            if later:
                 self._set(name, old, operand, write)
         elif operand != old:
             self._set(name, old, operand, write)
+        return Outcome.MERGED if combines else Outcome.APPLIED
 
-    def _elements(self, name: str, operand: dict[str, list[str]], write: Last, base: int, is_late: bool) -> list[str]:
+    def _keeps_elements(self, name: str, operand: dict[str, list[str]], write: Last, knows: Known) -> bool:
+        """Remove and add elements; whether some stay that others added meanwhile."""
         held = self.elements.setdefault(name, {})
         for element in {*operand.get("remove", ()), *operand.get("add", ())}:
-            held[element] = [one for one in held.get(element, ()) if _is_unseen(one, write, base, is_late)]
+            held[element] = [one for one in held.get(element, ()) if knows.unseen(one, write)]
+        kept = any(held[element] for element in operand.get("remove", ()))
         for element in operand.get("add", ()):
             held[element].append(write)
-        return sorted(element for element, adds in held.items() if adds)
+        return kept
 
     def _set(self, name: str, old: Any, value: Any, write: Last) -> None:
         self.last[name] = write
@@ -121,63 +161,79 @@ class Model:
             self.fields[name] = value
 
 
-def _is_unseen(last: Last, write: Last, base: int, is_late: bool) -> bool:
-    """Whether the author of `write`, which comes late when it was refused first, had not seen what `last` left."""
-    return last.version > base and (last.device != write.device or (is_late and last.made > write.made))
-
-
 class Replay:
-    """The log read from the beginning. `settling` are the changes that settle refusals, `complaints` the verdicts
-    that should have been others."""
+    """The log read from the beginning; `made` are the changes as phones made them.
+
+    `complaints` are the verdicts that break authority, `misjudged` those that say something else than what happened.
+    """
 
     def __init__(
-        self, registry: Registry, grants: dict[str, tuple[Grant, ...]], settling: Container[uuid.UUID]
+        self, registry: Registry, grants: dict[str, tuple[Grant, ...]], made: Mapping[uuid.UUID, Change]
     ) -> None:
         self._registry = registry
         self._grants = grants
-        self._settling = settling
+        self._made = made
         self.models: dict[uuid.UUID, Model] = {}
         self.complaints: list[str] = []
+        self.misjudged: list[str] = []
+        self._read: dict[uuid.UUID, LoggedChange] = {}
         self._refused: dict[tuple[uuid.UUID, int], LoggedChange] = {}
-        self._made: dict[uuid.UUID, list[tuple[int, int]]] = {}
+        self._refusals: dict[uuid.UUID, LoggedChange] = {}
+        self._taken: dict[uuid.UUID, list[tuple[int, int]]] = {}
 
     def read(self, change: LoggedChange) -> None:
         """The next change, in the order of decisions."""
         if change.type not in self._registry:
             return
+        self._read[change.id] = change
         model = self.models.get(change.record)
-        self._judge(change, model)
+        rests = self._rests(change)
+        self._judge(change, model, rests)
         if change.outcome is Outcome.REFUSED:
             self._refused[change.record, change.stamp] = change
+            if change.attention:
+                self._refusals[change.attention] = change
             return
+        self._taken.setdefault(change.record, []).append((change.version, change.received_ms))
+        if model is None:
+            author = (rests.refused or change).user
+            model = self.models[change.record] = Model(self._registry.get(change.type), author)
+        deserved = model.take(change, rests)
+        if deserved is not change.outcome:
+            self.misjudged.append(f"{_named(change)} is {change.outcome}, it should be {deserved}")
+
+    def _rests(self, change: LoggedChange) -> Rests:
         # What a supervisor applies keeps the stamp it was refused with.
         refused = None if change.seq else self._refused.get((change.record, change.stamp))
-        self._made.setdefault(change.record, []).append((change.version, change.received_ms))
-        if model is None:
-            model = self.models[change.record] = Model(self._registry.get(change.type), (refused or change).user)
-        model.take(change, refused)
+        made = self._made.get(refused.id if refused else change.id)
+        if made is None:
+            return Rests(refused)
+        corrects = self._refusals.get(made.settles) if made.settles and not refused else None
+        undone = self._read.get(made.undoes) if made.undoes else None
+        return Rests(refused, corrects, undone.version if undone else None)
 
-    def _judge(self, change: LoggedChange, model: Model | None) -> None:
+    def _judge(self, change: LoggedChange, model: Model | None, rests: Rests) -> None:
         """Compare the verdict with the grants that held at the time of capture."""
         denied = change.outcome is Outcome.REFUSED and change.code in _PERMISSION
         if change.outcome is Outcome.REFUSED and not denied:
             return
         # Closing a conflict or refusal is refused too when what follows from it is, and a correction when its author
         # may not close the refusal.
-        closes = change.type in ("conflict", "refusal") or change.id in self._settling
+        made = self._made.get(change.id)
+        closes = change.type in ("conflict", "refusal") or (made is not None and made.settles is not None)
         if change.user == SERVER_USER or (denied and closes):
             return
-        allowed = self._allowed(change, model)
+        allowed = self._allowed(change, model, rests)
         if allowed == denied:
             verdict = f"{change.outcome} {change.code or ''}".strip()
             self.complaints.append(
-                f"{verdict} for {change.user} on {change.type} {change.record.hex[-6:]}, captured at"
+                f"{verdict} for {change.user} on {_named(change)}, captured at"
                 f" {change.captured_ms}, when {'it was' if allowed else 'it was not'} allowed"
             )
 
-    def _allowed(self, change: LoggedChange, model: Model | None) -> bool:
+    def _allowed(self, change: LoggedChange, model: Model | None, rests: Rests) -> bool:
         spec = self._registry.get(change.type)
-        patch = as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
+        patch = _patch(change)
         if model is None:
             roles = self._roles(change, _beyond(places_of(spec, patch, change.user), change.user))
             needed = spec.access.create
@@ -185,12 +241,12 @@ class Replay:
             roles = self._roles(change, model.scopes())
             needed = spec.access.delete if change.deletes else spec.access.write
         permitted = bool(roles & needed) and all(self._may_write(spec, name, roles) for name in patch)
-        return permitted and (model is None or self._may_put(change, model))
+        return permitted and (model is None or self._may_put(change, model, rests))
 
-    def _may_put(self, change: LoggedChange, model: Model) -> bool:
+    def _may_put(self, change: LoggedChange, model: Model, rests: Rests) -> bool:
         """Whether a record may be where the change puts it."""
         after = copy.deepcopy(model, {id(model.spec): model.spec})
-        after.take(change)
+        after.take(change, rests)
         if after.scopes() == model.scopes():
             return True
         access = model.spec.access
@@ -198,7 +254,7 @@ class Replay:
 
     def _roles(self, change: LoggedChange, scopes: list[str]) -> set[Role]:
         # Nobody builds on a version that is not there yet.
-        seen = [at for version, at in self._made.get(change.record, ()) if version <= change.base]
+        seen = [at for version, at in self._taken.get(change.record, ()) if version <= change.base]
         as_of = min(max([change.captured_ms, *seen]), change.received_ms)
         return roles_over(change.user, self._grants[change.user], as_of, scopes)
 
@@ -210,3 +266,32 @@ class Replay:
 def _beyond(scopes: list[str], user: str) -> list[str]:
     """The scopes that are not the author's own; all where there are no others."""
     return [scope for scope in scopes if scope != f"person:{user}"] or scopes
+
+
+def _patch(change: LoggedChange) -> dict[str, Any]:
+    return as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
+
+
+def _write_of(change: LoggedChange, rests: Rests) -> Last:
+    refused = rests.refused
+    # The server writes for many: no write of its has seen another.
+    by_server = not change.seq or change.user == SERVER_USER
+    writer = refused.device if refused else change.id if by_server else change.device
+    stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
+    return Last(change.version, stamp, str(writer), change.stamp)
+
+
+def _known_to_author(name: str, operand: Any, change: LoggedChange, rests: Rests) -> Known:
+    """What whoever set a field knew: of what is sent again as it was refused, or made after all, what was known then."""
+    if rests.refused is not None:
+        return Known(change.base, rests.refused.stamp)
+    corrects = rests.corrects
+    if corrects is not None and corrects.type == change.type:
+        then = _patch(corrects)
+        if name in then and then[name] == operand:
+            return Known(min(corrects.base, change.base), corrects.stamp)
+    return Known(change.base)
+
+
+def _named(change: LoggedChange) -> str:
+    return f"{change.type} {change.record.hex[-6:]}"

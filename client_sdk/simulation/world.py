@@ -15,14 +15,16 @@ from client_sdk.simulation.accounts import Accounts, Session
 from client_sdk.simulation.database import Commit, Database, SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.ledger import Ledger
 from client_sdk.simulation.locks import ConnectionLost
+from client_sdk.simulation.material import GRIDS
 from client_sdk.simulation.network import Link
+from client_sdk.simulation.past import Past
 from client_sdk.simulation.phone import Phone
 from client_sdk.simulation.programs import NEWEST, PROGRAMS, as_known
 from client_sdk.simulation.server import Server
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.signing import Signer
 from client_sdk.simulation.trace import Trace, short
-from client_sdk.simulation.work import ACTIONS, GRIDS
+from client_sdk.simulation.work import ACTIONS
 from field_schemas.access import Grant, Role
 from field_schemas.registry import Registry
 from sync.authority import SERVER
@@ -69,6 +71,7 @@ class World:
         self.failures: list[Failure] = []
         self.ledger = Ledger()
         self.accounts = Accounts()
+        self.past = Past(self.registry, self.accounts.grants)
         self.signer = Signer(self.rng("signer"))
         self.database = Database(uuid.UUID(int=self.rng("epoch").getrandbits(128), version=4))
         self.database.grants = self.accounts.grants
@@ -141,6 +144,7 @@ class World:
 
     def _on_commit(self, commit: Commit) -> None:
         for batch in commit.batches:
+            self.past.note(batch.records, self.now_ms())
             told = ", ".join(f"{change.type} {short(change.record)} {change.outcome}" for change in batch.changes)
             self.say("database", f"commits {commit.tx}: {told or 'no change'}")
             self.acknowledged.update(change.id for change in batch.changes)
@@ -180,6 +184,7 @@ class World:
         self.restored_away |= self.database.state.log.keys() - backup.log.keys()
         self.restored_ms = self.true_ms()
         self.happened["restores"] += 1
+        self.past.rewind(self.database.state, backup, self.now_ms())
         self.database.restore(backup, epoch)
         self.passed.clear()
 
@@ -233,7 +238,7 @@ class World:
         users = sorted({phone.user for phone in self.phones})
         for user in users:
             chief = user == users[-1]
-            role = Role.SUPERVISOR if chief else rng.choice((Role.INSPECTOR, Role.INSPECTOR, Role.STEWARD))
+            role = Role.SUPERVISOR if chief else rng.choice((*[Role.INSPECTOR] * 3, Role.STEWARD))
             for scope in ("grid:440304",) if chief else (rng.choice(SCOPES[:3]), rng.choice(SCOPES)):
                 self.accounts.give(user, scope, role, START_MS - 60_000)
                 self.say("office", f"{user} is {role} of {scope}")

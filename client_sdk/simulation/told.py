@@ -63,25 +63,28 @@ class ToldWatch:
             return
         self._writes = writes
         hidden = set[uuid.UUID]()
-        for record, shown in self._acknowledged(tables):
+        for record, shown in self._shown(tables).items():
             if lost := next(_lost(shown), None):
                 known = first or record in self._out_of_sight
                 if known or self._past.may_have_left(user, record, since_ms, now_ms):
                     hidden.add(record)
                 else:
                     yield f"change {short(lost.id)} of {lost.type} {short(record)} was applied and is not shown"
+            elif shown.fields is None:
+                # What was not here when the work on it was sent again comes with the next pull.
+                hidden.add(record)
             else:
                 yield from self._overwritten(record, shown, program)
         self._out_of_sight = hidden
 
-    def _acknowledged(self, tables: Tables) -> Iterator[tuple[uuid.UUID, _Shown]]:
-        """The records with own changes that were applied."""
+    def _shown(self, tables: Tables) -> dict[uuid.UUID, _Shown]:
+        """The records with own changes."""
         found: dict[uuid.UUID, _Shown] = {}
         for key, about, outcome, version, live, here, fields in tables.db.execute(_ROWS):
             shown = found.setdefault(uuid.UUID(bytes=about), _Shown(here or 0, fields, []))
             made = version if outcome not in (None, str(Outcome.REFUSED)) else None
             shown.own.append(_Own(self._made(uuid.UUID(bytes=key)), made, bool(live)))
-        return ((record, shown) for record, shown in found.items() if any(one.version for one in shown.own))
+        return found
 
     def _overwritten(self, record: uuid.UUID, shown: _Shown, program: int) -> Iterator[str]:
         """The fields that hold neither what an applied change set nor anything later."""

@@ -32,7 +32,7 @@ class Fate:
             self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
             self._give, self._give, self._end, self._end, self._server_writes, self._server_writes,
             self._rush, self._rush, self._rush, self._rush, self._purge, self._revoke,
-            self._deploy,
+            self._deploy, self._deploy,
         ]  # fmt: skip
         if self._rng.random() < 0.5:
             self._events += [self._restore_database]

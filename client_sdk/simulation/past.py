@@ -42,14 +42,16 @@ class Past:
             if after.records.get(key) is not record:
                 self._states[key].append(_Since(now_ms, after.records.get(key)))
 
-    def may_have_left(self, user: str, record: uuid.UUID, since_ms: int, now_ms: int) -> bool:
-        """Whether at any moment from `since_ms` on the record was deleted, or not for `user` to read."""
+    def may_have_left(self, user: str, record: uuid.UUID, copy: int | None, since_ms: int, now_ms: int) -> bool:
+        """Whether at any moment from `since_ms` on the record was deleted, or not for `user` to read: as it was then,
+        or as it had been since the version of the `copy` by which a phone judges."""
         states = self._states.get(record, [])
-        earlier = [one for one in states if one.ms <= since_ms][-1:]
+        earlier = [one for one in states if one.ms <= since_ms]
+        known = [one for one in earlier[:-1] if copy and one.record and one.record.version >= copy]
         grants = self._grants.get(user, ())
         bounds = {edge for grant in grants for edge in (grant.valid_from, grant.valid_until) if edge is not None}
         moments = {since_ms, now_ms, *(edge for edge in bounds if since_ms < edge < now_ms)}
-        for _, state in [*earlier, *(one for one in states if one.ms > since_ms)]:
+        for _, state in [*known, *earlier[-1:], *(one for one in states if one.ms > since_ms)]:
             if state is None or state.deleted:
                 return True
             if any(seen_by(self._registry, user, grants, ms, state) is None for ms in moments):

@@ -50,6 +50,7 @@ class ToldWatch:
         self._past = past
         self._made = made
         self._out_of_sight: set[uuid.UUID] = set()
+        self._copies: dict[uuid.UUID, int] = {}
         self._writes: int | None = None
 
     def replaced(self) -> None:
@@ -63,13 +64,19 @@ class ToldWatch:
             return
         self._writes = writes
         hidden = set[uuid.UUID]()
+        before, self._copies = self._copies, {}
         for record, shown in self._shown(tables).items():
+            self._copies[record] = shown.version
             if lost := next(_lost(shown), None):
+                # Work that a copy holds goes with the copy, which lies where it lay when it came.
+                copy = before.get(record, 0)
+                held = copy if copy >= (lost.version or 0) else None
                 known = first or record in self._out_of_sight
-                if known or self._past.may_have_left(user, record, since_ms, now_ms):
+                if known or self._past.may_have_left(user, record, held, since_ms, now_ms):
                     hidden.add(record)
                 else:
-                    yield f"change {short(lost.id)} of {lost.type} {short(record)} was applied and is not shown"
+                    told = f"change {short(lost.change.id)} of {lost.change.type} {short(record)}"
+                    yield f"{told} was applied and is not shown"
             elif shown.fields is None:
                 # What was not here when the work on it was sent again comes with the next pull.
                 hidden.add(record)
@@ -97,15 +104,23 @@ class ToldWatch:
             told = [_patch(one.change) for one in shown.own[number:]]
             told += [empty | one for one in self._past.fields_since(record, own.version)]
             for name in sorted(_plain_fields(spec) & set_by_it.keys()):
-                allowed = [as_known(spec.name, {name: one[name]}, program) for one in told if name in one]
+                allowed = [
+                    form for one in told if name in one for form in _forms(spec.name, name, one[name], program)
+                ]
                 if not any(fields.get(key) == value for one in allowed for key, value in one.items()):
                     yield f"{spec.name} {short(record)}.{name} holds nothing since change {short(own.change.id)}"
 
 
-def _lost(shown: _Shown) -> Iterator[Change]:
+def _forms(record_type: str, name: str, value: Any, program: int) -> list[dict[str, Any]]:
+    """A field as a program of that age shows it: as it is, or upgraded from what an older one had on the phone."""
+    first = as_known(record_type, {name: value}, 1)
+    return [as_known(record_type, fields, program) for fields in ({name: value}, as_newest(record_type, first, 1))]
+
+
+def _lost(shown: _Shown) -> Iterator[_Own]:
     """The applied changes that neither the server's copy here nor what is on top of it can hold."""
     return (
-        own.change
+        own
         for own in shown.own
         if own.version and not own.change.delete
         if shown.fields is None or not (own.live or shown.version >= own.version)

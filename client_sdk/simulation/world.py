@@ -195,7 +195,8 @@ class World:
             server.start()
         rng = self.rng("import")
         for _ in range(_FIRST_RECORDS):
-            await self.server_writes(rng, rng.choice(GRIDS[:2]))
+            await self._import(rng, "sample", {})
+        await self._import(rng, "sign", {"text": "a"} if self.servers[0].program is PROGRAMS[0] else {"title": "a"})
         for phone in self.phones:
             await phone.open()
         fate = asyncio.ensure_future(befall())
@@ -216,22 +217,34 @@ class World:
             server.kill()
         await asyncio.sleep(0)
 
-    async def server_writes(self, rng: random.Random, grid: str | None = None) -> None:
-        """Let the server itself make a record in `grid`, or write the field that only it may write."""
-        store = SimulatedStore(self.database, lambda: asyncio.sleep(rng.random() * 0.2))
-        key = uuid.UUID(int=rng.getrandbits(128), version=4)
+    async def server_writes(self, rng: random.Random) -> None:
+        """Let the server itself write the field that only it may write."""
         samples = [one.id for one in self.database.state.records.values() if one.type == "sample" and not one.deleted]
-        values = {"grid": grid} if grid else {"server": f"{rng.randrange(1000)}"}
-        record = key if grid or not samples else rng.choice(samples)
-        now = self.now_ms()
-        fields = msgspec.Raw(self.registry.get("sample").patch(values))
+        if samples:
+            await self._write(rng, "sample", rng.choice(samples), {"server": f"{rng.randrange(1000)}"})
+
+    async def _import(self, rng: random.Random, record_type: str, fields: dict[str, str]) -> None:
+        """Let the server itself make a record."""
+        key = uuid.UUID(int=rng.getrandbits(128), version=4)
+        await self._write(rng, record_type, key, {"grid": rng.choice(GRIDS[:2])} | fields)
+
+    async def _write(self, rng: random.Random, record_type: str, record: uuid.UUID, values: dict[str, str]) -> None:
+        store = SimulatedStore(self.database, lambda: asyncio.sleep(rng.random() * 0.2))
+        registry = self.servers[0].program.registry
+        spec, now = registry.get(record_type), self.now_ms()
         change = Change(
-            id=key, seq=1, type="sample", record=record, stamp=stamp_at(now), captured=Captured(now, now, 0),
-            fields=fields,
-        )  # fmt: skip
+            id=uuid.UUID(int=rng.getrandbits(128), version=4),
+            seq=1,
+            type=spec.name,
+            record=record,
+            stamp=stamp_at(now),
+            captured=Captured(now, now, 0),
+            fields=msgspec.Raw(spec.patch(values)),
+            type_version=spec.version,
+        )
         with contextlib.suppress(Collision, ConnectionLost):
             async with store.writing() as tx:
-                await push(tx, self.registry, [Submission(SERVER, [change], now)])
+                await push(tx, registry, [Submission(SERVER, [change], now)])
 
     def _appoint(self) -> None:
         rng = self.rng("office")

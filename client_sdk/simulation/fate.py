@@ -51,9 +51,9 @@ class Fate:
         self._loop.call_later(self._rng.random() * 60, server.start)
 
     async def _deploy(self) -> None:
-        """Start a server with the next program, or, after a rollback, the one before. The others follow later."""
+        """Start a server with the next program, or, after a rollback, an older one. The others follow later."""
         server = self._rng.choice(self._world.servers)
-        step = self._deployments.choice((-1, 1, 1, 1))
+        step = self._deployments.choice((-2, -1, 1, 1, 1))
         server.update(PROGRAMS[min(max(server.program.version - 1 + step, 0), len(PROGRAMS) - 1)])
         self._world.happened["deployments"] += 1
         self._loop.call_later(self._rng.random() * 60, server.start)
@@ -82,7 +82,10 @@ class Fate:
             self._revoke_phone(rng.choice(losers))
 
     async def _purge(self) -> None:
-        """Drop the traces of what is long deleted; here, of all that is settled."""
+        """Drop the traces of what is long deleted; here, of all that is settled. Now and then the office has just
+        cleared out."""
+        if self._rng.random() < 0.5:
+            await self._world.server_deletes(self._rng)
         store = SimulatedStore(self._world.database, lambda: asyncio.sleep(0.01))
         with contextlib.suppress(ConnectionLost):
             async with store.writing() as tx:

@@ -86,7 +86,7 @@ def _choices(rng: random.Random, record: Record) -> dict[str, Any]:
     number = rng.randrange(1_000)
     word = rng.choice(_WORDS)
     text = f"{word}{number}"
-    moved: dict[str, Any] = {"grid": rng.choice(GRIDS)} if rng.random() < 0.3 else {}
+    moved: dict[str, Any] = {"grid": rng.choice(GRIDS)} if rng.random() < 0.6 else {}
     tags: dict[str, Any] = {"tags": SetOperand(add=[word], remove=[rng.choice(_WORDS)])}
     # What only supervisors may do is tried by all, now and then.
     bold: dict[str, Any] = {"order": text} if rng.random() < 0.15 else {}

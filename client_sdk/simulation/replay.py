@@ -200,7 +200,9 @@ class Replay:
             model = self.models[change.record] = Model(self._registry.get(change.type), author)
         deserved = model.take(change, rests)
         if deserved is not change.outcome:
-            self.misjudged.append(f"{_named(change)} is {change.outcome}, it should be {deserved}")
+            self.misjudged.append(
+                f"change {change.id.hex[-6:]} of {_named(change)} is {change.outcome}, it should be {deserved}"
+            )
 
     def _rests(self, change: LoggedChange) -> Rests:
         # What a supervisor applies keeps the stamp it was refused with.

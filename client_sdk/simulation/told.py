@@ -23,12 +23,13 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class _Own(NamedTuple):
-    """An own change of a record: `version` is what it made of it, None before the verdict and where it was refused;
+    """An own change of a record: `version` is what it made of it, None before the verdict and where it was `refused`;
     `live` says that it is shown on top of the server's copy."""
 
     change: Change
     version: int | None
     live: bool
+    refused: bool
 
 
 class _Shown(NamedTuple):
@@ -71,8 +72,14 @@ class ToldWatch:
                 # Work that a copy holds goes with the copy, which lies where it lay when it came.
                 copy = before.get(record, 0)
                 held = copy if copy >= (lost.version or 0) else None
-                known = first or record in self._out_of_sight
-                if known or self._past.may_have_left(user, record, held, since_ms, now_ms):
+                # Of a record that somebody else had to create the server has not said anything yet.
+                unknown = not copy and any(one.refused for one in shown.own)
+                if (
+                    first
+                    or unknown
+                    or record in self._out_of_sight
+                    or self._past.may_have_left(user, record, held, since_ms, now_ms)
+                ):
                     hidden.add(record)
                 else:
                     told = f"change {short(lost.change.id)} of {lost.change.type} {short(record)}"
@@ -89,8 +96,9 @@ class ToldWatch:
         found: dict[uuid.UUID, _Shown] = {}
         for key, about, outcome, version, live, here, fields in tables.db.execute(_ROWS):
             shown = found.setdefault(uuid.UUID(bytes=about), _Shown(here or 0, fields, []))
-            made = version if outcome not in (None, str(Outcome.REFUSED)) else None
-            shown.own.append(_Own(self._made(uuid.UUID(bytes=key)), made, bool(live)))
+            refused = outcome == str(Outcome.REFUSED)
+            made = None if refused or outcome is None else version
+            shown.own.append(_Own(self._made(uuid.UUID(bytes=key)), made, bool(live), refused))
         return found
 
     def _overwritten(self, record: uuid.UUID, shown: _Shown, program: int) -> Iterator[str]:

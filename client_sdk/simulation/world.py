@@ -223,12 +223,21 @@ class World:
         if samples:
             await self._write(rng, "sample", rng.choice(samples), {"server": f"{rng.randrange(1000)}"})
 
+    async def server_deletes(self, rng: random.Random) -> None:
+        """Let the server itself delete a record, unless there are few."""
+        samples = [one for one in self.database.state.records.values() if one.type == "sample" and not one.deleted]
+        if len(samples) > _FIRST_RECORDS:
+            one = rng.choice(samples)
+            await self._write(rng, one.type, one.id, {}, deletes_at=one.version)
+
     async def _import(self, rng: random.Random, record_type: str, fields: dict[str, str]) -> None:
         """Let the server itself make a record."""
         key = uuid.UUID(int=rng.getrandbits(128), version=4)
         await self._write(rng, record_type, key, {"grid": rng.choice(GRIDS[:2])} | fields)
 
-    async def _write(self, rng: random.Random, record_type: str, record: uuid.UUID, values: dict[str, str]) -> None:
+    async def _write(
+        self, rng: random.Random, record_type: str, record: uuid.UUID, values: dict[str, str], deletes_at: int = 0
+    ) -> None:
         store = SimulatedStore(self.database, lambda: asyncio.sleep(rng.random() * 0.2))
         registry = self.servers[0].program.registry
         spec, now = registry.get(record_type), self.now_ms()
@@ -241,6 +250,8 @@ class World:
             captured=Captured(now, now, 0),
             fields=msgspec.Raw(spec.patch(values)),
             type_version=spec.version,
+            base=deletes_at,
+            delete=deletes_at > 0,
         )
         with contextlib.suppress(Collision, ConnectionLost):
             async with store.writing() as tx:

@@ -37,11 +37,12 @@ def merge_corrected(
 ) -> Merged:
     """Merge what takes the place of a `refused` change: only what the correction set anew has seen what stands now.
 
-    `later` are the versions made by what was written after the refused change. Raises Refused when a
-    policy does not allow the write.
+    `later` are the versions made by what was written after the refused change. With what a newer program sent nothing
+    can be compared: none of it counts as set anew. Raises Refused when a policy does not allow the write.
     """
     set_then = _object(refused.fields)
-    kept = {name: operand for name, operand in patch.items() if name in set_then and set_then[name] == operand}
+    unreadable = refused.type_version > spec.version
+    kept = {name: operand for name, operand in patch.items() if unreadable or set_then.get(name, ...) == operand}
     anew = {name: operand for name, operand in patch.items() if name not in kept}
     then = msgspec.structs.replace(write, base=min(refused.base, write.base), later=later)
     first = merge(spec, draft.fields, draft.marks, kept, then)

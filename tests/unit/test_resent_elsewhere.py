@@ -6,6 +6,7 @@ import pytest
 from sync.authority import Actor
 from sync.messages import Outcome
 from tests.unit.builders import GRID, Office, component, inspector, new_id, supervisor
+from tests.unit.versioned_lamps import PROGRAMS
 
 LATEST = 2**53 - 1
 
@@ -65,3 +66,23 @@ async def test_a_resent_undo_is_the_one_undo(office: Office) -> None:
     second = await office.write(new, "component", record, undo, base=LATEST, undoes=wrong.change)
     assert (again.outcome, second.code) == (Outcome.MERGED, "already_undone")
     assert (await office.fields(record))["remark"] == "two"
+
+
+async def test_a_server_that_cannot_read_the_refused_change_takes_none_of_it_for_set_anew() -> None:
+    """Where the server does not know what the refused change's program meant, all that is sent again counts as set
+    in sight of what that change had seen: what others wrote since is not overwritten unseen."""
+    office, record = Office(registry=PROGRAMS[2]), new_id()
+    lamp = {"grid": GRID, "title": "路灯", "height_mm": 3100}
+    seen = (await office.write(supervisor(), "lamp", record, lamp, type_version=2)).version
+    refused = await office.write(inspector("li"), "lamp", record, {"title": "旧"}, base=seen, type_version=3)
+    meanwhile = await office.write(inspector("wang"), "lamp", record, {"title": "新"}, base=seen, type_version=2)
+    again = await office.write(
+        inspector("li"),
+        "lamp",
+        record,
+        {"title": "旧"},
+        base=meanwhile.version,
+        settles=refused.attention,
+        type_version=2,
+    )
+    assert (refused.code, again.outcome) == ("type_too_new", Outcome.CONFLICT)

@@ -64,7 +64,7 @@ async def _answer(phone: Phone, found: uuid.UUID) -> None:
     roll = phone.rng.random()
     resends, applies = (0.3, 0.6) if supervises(phone) else (0.6, 0.1)
     if roll < resends:
-        await phone.device.resend(refusal, **_correction(phone, refusal))
+        await phone.device.resend(refusal, **await _correction(phone, refusal))
         phone.say(f"resends {told}")
         phone.happened["resent"] += 1
     elif roll < resends + applies:
@@ -115,7 +115,14 @@ def _choices(row: FieldConflict) -> tuple[Any, ...]:
     return OFFERED, STANDING, row.base, row.offered
 
 
-def _correction(phone: Phone, refusal: Refusal) -> dict[str, Any]:
-    if refusal.record_type != "sample" or phone.rng.random() < 0.5:
+async def _correction(phone: Phone, refusal: Refusal) -> dict[str, Any]:
+    """What is set otherwise than it was refused: mostly what stood in the way."""
+    sample = await phone.device.get(Sample, refusal.record)
+    if sample is None or phone.rng.random() < 0.3:
         return {}
+    match refusal.code:
+        case "transition_illegal":
+            return {"state": sample.state}
+        case "already_set":
+            return {"first": sample.first}
     return {"last": f"corrected {uuid.UUID(int=phone.rng.getrandbits(128)).hex[-4:]}"}

@@ -36,8 +36,8 @@ class Fate:
         ]  # fmt: skip
         if self._rng.random() < 0.5:
             self._events += [self._restore_database]
-        if world.scenario.often is not None:
-            self._events += [getattr(self, f"_{world.scenario.often}")] * len(self._events)
+        if often := getattr(self, f"_{world.scenario.often}", None):
+            self._events += [often] * len(self._events)
 
     async def befall(self) -> None:
         """Go on until cancelled."""

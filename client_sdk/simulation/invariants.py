@@ -95,17 +95,18 @@ def verdicts_say_what_happened(world: World) -> Finding:
 
 def decisions_were_carried_out(world: World) -> Finding:
     """What closed a conflict or refusal did what it says, in the same transaction."""
-    log = world.database.state.log
+    state = world.database.state
     refused = {change.attention: change for change in _refused(world)}
-    for change in log.values():
+    for change in state.log.values():
         if change.type not in ("conflict", "refusal") or _decode(change.before).get("state") != "open":
             continue
-        fields, done = _decode(change.fields), log.get(derived_id(change.id, "resolution"))
-        wanted = fields.get("resolution", {})
-        if fields["state"] == "applied":
-            wanted = _decode(refused[change.record].fields)
-        if wanted and (done is None or done.outcome is Outcome.REFUSED or _decode(done.fields) != wanted):
-            yield f"{change.type} {short(change.record)} is {fields['state']}, but {wanted} was not set"
+        about = _decode(state.records[change.record].fields)
+        wanted, version = _decode(change.fields).get("resolution", {}), about.get("type_version", 1)
+        if _decode(change.fields)["state"] == "applied":
+            wanted, version = _decode(refused[change.record].fields), refused[change.record].type_version
+        done = state.log.get(derived_id(change.id, "resolution"))
+        if wanted and (done is None or as_newest(about["record_type"], wanted, version) != _set_by(done)):
+            yield f"{change.type} {short(change.record)} is settled, but {wanted} was not set"
 
 
 def undone_once(world: World) -> Finding:
@@ -297,6 +298,12 @@ def _difference(found: tuple[int, dict[str, Any]] | None, expected: tuple[int, d
 
 def _in_grid(scopes: Iterable[str]) -> list[str]:
     return sorted(scope for scope in scopes if scope.startswith("grid:"))
+
+
+def _set_by(change: LoggedChange) -> dict[str, Any]:
+    """What a change set, as the newest program has it; nothing where it was refused."""
+    refused = change.outcome is Outcome.REFUSED
+    return {} if refused else as_newest(change.type, _decode(change.fields), change.type_version)
 
 
 def _by_server(change: LoggedChange) -> bool:

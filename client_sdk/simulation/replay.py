@@ -190,9 +190,8 @@ class Replay:
         rests = self._rests(change)
         self._judge(change, model, rests)
         if change.outcome is Outcome.REFUSED:
-            self._refused[change.record, change.stamp] = change
             if change.attention:
-                self._refusals[change.attention] = change
+                self._refused[change.record, change.stamp] = self._refusals[change.attention] = change
             return
         self._taken.setdefault(change.record, []).append((change.version, change.received_ms))
         if model is None:

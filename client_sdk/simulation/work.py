@@ -28,11 +28,12 @@ async def create(phone: Phone) -> None:
 
 
 async def update(phone: Phone) -> None:
-    """Change one or two fields of a record as it is now."""
+    """Change a few fields of a record as it is now; a phone without any is synced."""
     record = await _some(phone)
     if record is None:
-        return
-    await _update(phone, record)
+        await phone.sync()
+    else:
+        await _update(phone, record)
 
 
 async def update_what_was_seen(phone: Phone) -> None:

@@ -40,11 +40,12 @@ SCOPES = ("grid:440304", "grid:440304001", "grid:440304001001", "grid:4403040010
 _PAUSES_S = (0.02, 0.02, 0.5, 2.0, 10.0, 300.0)
 _FIRST_RECORDS = 4
 _MOST_ROUNDS = 10
+_OFTEN = 8
 
 
 class Scenario(msgspec.Struct, frozen=True):
     """The size of a run: phones, what their users do in all, and server processes; `often` names what befalls it
-    (`fate.Event`) as often as all the rest together."""
+    (an event of `fate`, as often as all the rest together) or what people do (`work`) more than in other runs."""
 
     devices: int = 5
     steps: int = 160
@@ -270,7 +271,9 @@ class World:
     async def _use(self, phone: Phone, steps: int) -> None:
         """Let a user work."""
         await phone.act(_sign_in)
-        weights = [action.weight for action in ACTIONS]
+        weights = [
+            action.weight * (_OFTEN if action.work.__name__ == self.scenario.often else 1) for action in ACTIONS
+        ]
         for _ in range(steps):
             await asyncio.sleep(phone.rng.choice(_PAUSES_S) * phone.rng.random())
             if self.failures:

@@ -279,11 +279,13 @@ def _write_of(change: LoggedChange, rests: Rests) -> Last:
     by_server = not change.seq or change.user == SERVER_USER
     writer = refused.device if refused else change.id if by_server else change.device
     stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
-    return Last(change.version, stamp, str(writer), change.stamp)
+    # What was refused and is sent again was written when it was refused.
+    made = (rests.corrects or change).stamp
+    return Last(change.version, stamp, str(writer), made)
 
 
 def _known_to_author(name: str, operand: Any, change: LoggedChange, rests: Rests) -> Known:
-    """What whoever set a field knew: of what is sent again as it was refused, or made after all, what was known then."""
+    """What whoever set a field knew; then, where it is sent again as it was refused, or made after all."""
     if rests.refused is not None:
         return Known(change.base, rests.refused.stamp)
     corrects = rests.corrects

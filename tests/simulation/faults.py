@@ -245,7 +245,12 @@ def correct_as_seen_now(plant: pytest.MonkeyPatch) -> None:
     """What is sent again as it was refused counts as set in sight of what stands now."""
 
     def merged(
-        spec: RecordType[Any], draft: Draft, _refused: LoggedChange, patch: Mapping[str, Any], write: Write
+        spec: RecordType[Any],
+        draft: Draft,
+        _refused: LoggedChange,
+        patch: Mapping[str, Any],
+        write: Write,
+        _later: object,
     ) -> Merged:
         return merge(spec, draft.fields, draft.marks, patch, write)
 

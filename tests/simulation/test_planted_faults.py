@@ -38,7 +38,7 @@ FAULTS: Sequence[tuple[Plant, Scenario, set[str]]] = (
     (faults.keep_what_left, busy("end"), {"copies_are_equal"}),
     (faults.leave_conflicts_behind, busy("go_on"), {"conflicts_follow_their_records"}),
     (faults.lose_outbox_entries, DAY, COPIES | {"comes_to_rest"}),
-    (faults.lose_sight_of_own_work, busy("doom_server"), {"told_is_shown"}),
+    (faults.lose_sight_of_own_work, busy("go_on"), {"told_is_shown"}),
     (faults.lose_unknown_fields, busy("deploy"), COPIES),
     (faults.merge_into_what_is_stored_as_it_is, busy("deploy"), EFFECT | COPIES | {"no_stray_exception"}),
     (faults.overwrite_later_work, Scenario(often="undo"), EFFECT),

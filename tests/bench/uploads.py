@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 from client_sdk.demo.stage import Stage, free_port
 from client_sdk.torture.wire import LoadDevice, batches
 from tests.bench.figures import Figure, Goal, figure
+from tests.bench.running import Place
 from tests.bench.servers import FIELDS, listening
 
 MEBIBYTE = 1024 * 1024
 SIZE = 64 * MEBIBYTE
 CHUNK = 5 * MEBIBYTE
-ROUNDS = 5
-CROWDS = 3
-PHONES = 50
+ROUNDS, QUICK_ROUNDS = 5, 1
+CROWDS, QUICK_CROWDS = 3, 1
+PHONES, QUICK_PHONES = 50, 5
 PHONE_BYTES = 2 * MEBIBYTE
 PHONE_RATE = 512 * 1024
 """Bytes/s of a phone's uplink, 4 Mbit/s, give or take a fifth."""
@@ -30,17 +31,18 @@ BODY = b"\xff\xd8\xff\xe0" + os.urandom(SIZE - 4)
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
 
-async def measure(folder: Path) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """Upload figures; the server is on SQLite."""
-    stage = Stage(folder)
+    stage = Stage(place.folder)
+    rounds = QUICK_ROUNDS if place.quick else ROUNDS
     try:
         await stage.command("init")
         await stage.add_user("bench", ("supervisor", "grid:440304"))
         await stage.start_server()
-        async with LoadDevice(stage.url, "bench") as device, bare_endpoint(folder) as bare:
+        async with LoadDevice(stage.url, "bench") as device, bare_endpoint(place.folder) as bare:
             await device.sign_in(stage.password)
-            ours, theirs = await alternately(stage.url, device, bare)
-            crowd = await _crowd(stage, device)
+            ours, theirs = await alternately(stage.url, device, bare, rounds)
+            crowd = await _crowd(stage, device, quick=place.quick)
     finally:
         await stage.stop_server()
     name = "bare endpoint, hashed and synced"
@@ -52,10 +54,10 @@ async def measure(folder: Path) -> list[Figure]:
     ]
 
 
-async def alternately(url: str, device: LoadDevice, bare: str) -> tuple[float, float]:
+async def alternately(url: str, device: LoadDevice, bare: str, rounds: int) -> tuple[float, float]:
     """MB/s of ours and of the bare endpoint, medians of rounds that take turns."""
     ours, theirs = [], []
-    for number in range(ROUNDS):
+    for number in range(rounds):
         theirs.append(await asyncio.to_thread(send, bare, f"/{number}"))
         ours.append(await asyncio.to_thread(send, url, await created(url, device, SIZE)))
     return statistics.median(ours), statistics.median(theirs)
@@ -106,20 +108,21 @@ async def bare_endpoint(folder: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def _crowd(stage: Stage, device: LoadDevice) -> list[Figure]:
-    """Pushes alone and while PHONES upload as fast as a mobile network lets them; and the memory that takes."""
+async def _crowd(stage: Stage, device: LoadDevice, *, quick: bool) -> list[Figure]:
+    """Pushes alone and while phones upload as fast as a mobile network lets them; and the memory that takes."""
+    crowds, phones = (QUICK_CROWDS, QUICK_PHONES) if quick else (CROWDS, PHONES)
     alone, beside = [], []
-    for _ in range(CROWDS):
+    for _ in range(crowds):
         # The server closes a connection that was idle.
         device.turn_to(stage.url)
         alone.append(await _pushes(device, PHONE_BYTES / PHONE_RATE))
-        urls = [await created(stage.url, device, PHONE_BYTES) for _ in range(PHONES)]
-        rates = [PHONE_RATE * (0.8 + 0.4 * number / PHONES) for number in range(PHONES)]
+        urls = [await created(stage.url, device, PHONE_BYTES) for _ in range(phones)]
+        rates = [PHONE_RATE * (0.8 + 0.4 * number / phones) for number in range(phones)]
         uploading = asyncio.gather(*(_phone(stage.url, *one) for one in zip(urls, rates, strict=True)))
         device.turn_to(stage.url)
         beside.append(await _pushes(device, PHONE_BYTES / PHONE_RATE))
         await uploading
-    name = f"{PHONES} uploads at once, 0.5 MiB/s each"
+    name = f"{phones} uploads at once, 0.5 MiB/s each"
     return [
         figure(
             f"push beside {name}",

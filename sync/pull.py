@@ -25,6 +25,8 @@ PAGE_BYTES = 4_000_000
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
+AWAITED = ("conflict", "refusal")
+"""What people wait for does not come amid the reference data."""
 
 
 async def pull(
@@ -194,6 +196,7 @@ class _Page:
         self.forget: set[uuid.UUID] = set()
         self.complete: dict[str, int] = {}
         self.more = False
+        self._own: dict[str, FeedPosition] = {}
         self._deltas = deltas
         self._bytes = 0
 
@@ -202,12 +205,20 @@ class _Page:
 
         What the device may hold of the view and may not see any more it is told to forget.
         """
+        reached = await self._read(view, start)
+        if not view.startswith("grid:"):
+            self._own[view] = reached
+        elif view not in self.complete and start.position == FeedPosition() < reached:
+            await self._add_awaited(view)
+        return reached
+
+    async def _read(self, view: str, start: ViewCursor) -> FeedPosition:
         after, largest = start.position, start.complete
         while not self._is_full(begun=after > start.position):
             for stretch in await self._stretches.read(self.tx, feed_key(view), after, self._room):
                 if self._bytes > PAGE_BYTES:
                     break
-                self._take(stretch, start)
+                self._take(view, stretch, start)
                 after, largest = stretch.last, max(largest, stretch.largest)
                 if stretch.ends:
                     self.complete[view] = largest
@@ -223,7 +234,14 @@ class _Page:
         # A page ends with a whole stretch, if it has one: so does the next begin where those of others do.
         return self._room < (self._stretches.length if begun else 1) or self._bytes > PAGE_BYTES
 
-    def _take(self, stretch: Stretch, start: ViewCursor) -> None:
+    async def _add_awaited(self, view: str) -> None:
+        """Add the conflicts and refusals of an area that takes more pages, wherever they lie in it."""
+        async for members in self.tx.members(feed_key(view)):
+            awaited = [member.record for member in members if member.type in AWAITED]
+            shown = map(self.sight.show, (await self.tx.records(awaited)).values())
+            self._add(record for record in shown if record is not None)
+
+    def _take(self, view: str, stretch: Stretch, start: ViewCursor) -> None:
         # The device may hold records that were written since it read them, by roles that it has lost meanwhile.
         lost_roles = start.before > FeedPosition()
         held = start.complete if self._deltas else 0
@@ -235,11 +253,21 @@ class _Page:
                     for record in kind.records
                     if lost_roles or record.id in stretch.gone or self._may_have_moved(record)
                 )
+            elif len(kind.scopes) > 1 and (sent := self._sent_as_own(view, kind.scopes)) is not None:
+                later = (record for record in kind.records if FeedPosition(record.tx, record.version) > sent)
+                self._add([lens.shows(record, held) for record in later])
             elif held:
                 self._add([lens.shows(record, held) for record in kind.records])
             else:
                 self.records.update(kind.shown(lens))
                 self._bytes += kind.size
+
+    def _sent_as_own(self, view: str, scopes: Iterable[str]) -> FeedPosition | None:
+        """Up to where the reader has what lies in `scopes` because it is also an own thing, seen as it is now: other
+        grants would have made the reading of own things begin anew. Not so with another area."""
+        if not view.startswith("grid:"):
+            return None
+        return max((self._own[scope] for scope in scopes if scope in self._own), default=None)
 
     def _add(self, shown: Iterable[WireRecord]) -> None:
         for record in shown:

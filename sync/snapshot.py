@@ -21,7 +21,7 @@ from sync.cursor import Cursor, ViewCursor
 from sync.errors import SyncError
 from sync.forms import behind
 from sync.messages import SnapshotRequest, WireRecord
-from sync.pull import SNAPSHOT_FROM, holds_enough, uniform_roles, view_tag, views_of
+from sync.pull import AWAITED, SNAPSHOT_FROM, holds_enough, uniform_roles, view_tag, views_of
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
 from sync.visible import Sight, grants_held
 
@@ -32,8 +32,6 @@ BLOCK_BYTES = 4_000_000
 LARGEST_BLOCK = 64_000_000
 """What a block may be when decompressed, in bytes."""
 _LEVEL = 9
-_AWAITED = ("conflict", "refusal")
-"""What people wait for does not come amid the reference data."""
 _PAGE = 1_000
 _ID_BYTES = 16
 _FIXED_MAP, _MAP_16, _ARRAY_32 = 0x80, b"\xde", b"\xdd"
@@ -198,7 +196,7 @@ def _show(sight: Sight, view: str, record: StoredRecord, cut: Cut) -> None:
     if (wire := sight.show(record)) is None:
         return
     areas = [scope for scope in record.scopes if scope.startswith("grid:")]
-    if record.type in _AWAITED or len({covers(view, area) for area in areas}) > 1:
+    if record.type in AWAITED or len({covers(view, area) for area in areas}) > 1:
         cut.apart.append(record.id)
     else:
         cut.records.append(wire)

@@ -9,7 +9,7 @@ from field_schemas.access import Grant, Role
 from sync.authority import Actor
 from sync.errors import SyncError
 from sync.messages import PullResponse
-from tests.unit.builders import GRID, NOW, Office, actor, component, inspector, new_id, supervisor
+from tests.unit.builders import GRID, NOW, STREET, Office, actor, component, inspector, new_id, supervisor
 
 
 @pytest.fixture
@@ -71,6 +71,52 @@ async def test_own_things_first(office: Office) -> None:
     await office.write(supervisor(), "patrol_task", task, {"subject": "x", "grid": GRID, "assignee": "li"})
     page = await office.read(li, limit=1)
     assert ids(page) == {task}
+
+
+async def all_pages(office: Office, reader: Actor, limit: int) -> list[PullResponse]:
+    pages = [await office.read(reader, limit=limit)]
+    while pages[-1].more:
+        pages.append(await office.read(reader, pages[-1].cursor, limit=limit))
+    return pages
+
+
+async def test_conflicts_and_refusals_come_before_the_rest_of_an_area(office: Office) -> None:
+    """Where an area takes several pages, what waits for people comes with the first, though it is newest."""
+    for _ in range(9):
+        await put(office)
+    record, seen = await put(office)
+    wang = inspector("wang")
+    await office.write(inspector("li"), "component", record, {"condition": "worn"}, base=seen)
+    conflict = (await office.write(wang, "component", record, {"condition": "damaged"}, base=seen)).attention
+    refusal = (await office.write(wang, "component", record, {"responsible": "x"}, base=seen)).attention
+    pages = await all_pages(office, supervisor(), 3)
+    assert len(pages) > 2
+    assert {conflict, refusal} <= ids(pages[0])
+
+
+async def test_own_things_come_once(office: Office) -> None:
+    """What lies in the reader's area too is not sent again with the area's later pages, but when it has changed."""
+    li = inspector("li")
+    for _ in range(5):
+        await put(office)
+    task = new_id()
+    made = await office.write(supervisor(), "patrol_task", task, {"subject": "x", "grid": GRID, "assignee": "li"})
+    pages = await all_pages(office, li, 2)
+    assert [task in ids(page) for page in pages] == [True, *[False] * (len(pages) - 1)]
+    await office.write(supervisor(), "patrol_task", task, {"subject": "y"}, base=made.version)
+    assert ids(await office.read(li, pages[-1].cursor)) == {task}
+
+
+async def test_own_things_are_sent_again_where_a_new_grant_shows_more(office: Office) -> None:
+    """Whoever gets another role over the area of an own thing receives it as that role sees it."""
+    before, after = inspector("li", "grid:440304009"), None
+    finding = new_id()
+    made = {"grid": GRID, "kind": "0102", "text": "x"}
+    await office.write(inspector("li"), "finding", finding, made)
+    page = await office.read(before)
+    assert finding in ids(page)
+    after = actor("li", ("grid:440304009", Role.INSPECTOR), (f"grid:{STREET}", Role.SUPERVISOR), device=before.device)
+    assert finding in ids(await office.read(after, page.cursor))
 
 
 async def test_moved_out(office: Office) -> None:

@@ -7,7 +7,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve test lint format bench bench-peers docs constraints clean python
+.PHONY: help setup demo serve test lint format bench bench-peers loadtest docs constraints clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ bench: .venv/.ready ## measure speed; ARGS names what: "push pull", --list, --qu
 
 bench-peers: .venv/.ready ## measure beside other programs, which go to build/peers (npm, PyPI)
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
+
+loadtest: .venv/.ready ## let hundreds of inspectors work on a server; ARGS="--devices 500 --seconds 60"
+	@$(BIN)/python -m loadtests $(ARGS)
 
 docs: .venv/.ready ## rewrite the pages of docs/ that follow from the code
 	@$(BIN)/python -m tests.docs_pages

@@ -36,6 +36,7 @@ class Inspector(FastHttpUser):
 
     wait_time = between(2, 8)
     numbers: ClassVar["count[int]"] = count()
+    at_work: ClassVar[int] = 0
     turned_away: ClassVar[Counter[str]] = Counter()
     acknowledged: ClassVar[int] = 0
     lost: ClassVar[int] = 0
@@ -51,6 +52,7 @@ class Inspector(FastHttpUser):
         session = self._call("/v1/sessions", encode(self._device.credentials(os.environ[PASSWORD])))
         self._device.token = msgspec.msgpack.decode(session)["access_token"]
         self._pull()
+        Inspector.at_work += 1
 
     @task(6)
     def report(self) -> None:
@@ -71,8 +73,8 @@ class Inspector(FastHttpUser):
 
     def on_stop(self) -> None:
         """Count what was acknowledged and is not held."""
-        held = self._answered(PushRequest([])).held
-        Inspector.lost += max(0, self._held - held)
+        if self._held:
+            Inspector.lost += max(0, self._held - self._answered(PushRequest([])).held)
 
     def _push(self, request: PushRequest) -> None:
         answer = self._answered(request)

@@ -93,9 +93,10 @@ def _figures(name: str, alone: RequestStats, loaded: RequestStats, seconds: int)
         for share in (0.5, 0.99):
             value = loaded.get(path, "POST").get_response_time_percentile(share)
             yield figure(f"{name}, {path}, p{share * 100:.0f}; baseline: p50 of one alone", value, "ms", baseline)
-    requests, turned_away = loaded.total.num_requests, sum(Inspector.turned_away.values())
+    requests = loaded.total.num_requests
     yield figure(f"{name}, requests; baseline: seconds", requests, "requests", seconds)
-    yield figure(f"{name}, turned away; baseline: requests", turned_away, "requests", requests)
+    for what, times in Inspector.put_off.items():
+        yield figure(f"{name}, {what}, signing in included; baseline: requests", times, "requests", requests)
     yield figure(f"{name}, changes lost; baseline: acknowledged", Inspector.lost, "changes", Inspector.acknowledged)
 
 

@@ -37,7 +37,7 @@ class Inspector(FastHttpUser):
     wait_time = between(2, 8)
     numbers: ClassVar["count[int]"] = count()
     at_work: ClassVar[int] = 0
-    turned_away: ClassVar[Counter[str]] = Counter()
+    put_off: ClassVar[Counter[str]] = Counter({"turned away": 0, "unanswered": 0})
     acknowledged: ClassVar[int] = 0
     lost: ClassVar[int] = 0
 
@@ -93,18 +93,23 @@ class Inspector(FastHttpUser):
             self._device.stamp = max(self._device.stamp, page.stamp)
 
     def _call(self, path: str, body: bytes) -> bytes:
-        """The answer to a call, which is made as often as the server asks for and no earlier. Raises Unserved."""
+        """The answer to a call, which is made again until there is one, no earlier than the server asks for.
+
+        Raises Unserved.
+        """
         # Its annotation knows no bytes.
         data: Any = body
         while True:
             with self.client.post(path, data=data, headers=self._device.headers(path), catch_response=True) as answer:
-                if answer.status_code not in _LATER:
-                    if not answer.ok:
-                        raise Unserved(f"{path}: {answer.status_code} {answer.text}")
-                    return bytes(answer.content)
-                # To be turned away is no failure, and its swiftness not that of an answer.
-                answer.request_meta["name"] = f"{path}, turned away"
+                content = answer.content
+                if answer.ok and content is not None:
+                    return bytes(content)
+                if content is not None and answer.status_code not in _LATER:
+                    raise Unserved(f"{path}: {answer.status_code} {answer.text}")
+                # Neither is a failure, nor does it take the time of an answer.
+                what = "unanswered" if content is None else "turned away"
+                answer.request_meta["name"] = f"{path}, {what}"
                 answer.success()
-                asked_s = float(answer.headers["Retry-After"])
-            self.turned_away[path] += 1
-            time.sleep(asked_s + random.random())
+                asked_s = 0.0 if content is None else float(answer.headers["Retry-After"])
+            self.put_off[what] += 1
+            time.sleep(asked_s + 2 * random.random())

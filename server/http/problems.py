@@ -7,6 +7,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from field_schemas.codes import CODES
 from media import tus
@@ -157,7 +158,16 @@ def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
         _log.error("unexpected", path=request.scope["path"], exc_info=error)
         return answer(request, SyncError("internal", "the server's log says more"))
 
-    return {SyncError: answer, MediaError: answer, HTTPException: on_http, Exception: on_unexpected}
+    def on_no_connection(request: AnyRequest, _: NoConnection) -> Response[bytes]:
+        return answer(request, SyncError("overloaded", "the database is too busy"))
+
+    return {
+        SyncError: answer,
+        MediaError: answer,
+        HTTPException: on_http,
+        NoConnection: on_no_connection,
+        Exception: on_unexpected,
+    }
 
 
 def _headers(status: int, error: SyncError | MediaError) -> dict[str, str]:

@@ -97,7 +97,8 @@ def _decode(path: Path, photo: PhotoFacts, side_px: int, most: int, mode: str) -
         _allowed(picture.width * picture.height, most)
         picture.draft(mode, _within(picture.size, side_px))
         picture.load()
-        return _flat(picture, mode)
+        # One of several is decoded anew, in its first size, whenever something is done to it.
+        return _flat(picture.copy() if getattr(picture, "is_animated", False) else picture, mode)
 
 
 def _allowed(pixels: int, most: int) -> None:

@@ -1,11 +1,13 @@
-"""Looking into a 12-megapixel photo, all checks included, beside Pillow decoding the same photo whole."""
+"""Looking into a 12-megapixel photo, as JPEG and as HEIC, beside Pillow decoding the same photo whole."""
 
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import pi_heif
 from PIL import Image
 
 from media.checks.claims import CaptureTime, Claims, SeenPicture
@@ -15,41 +17,47 @@ from media.exif import read
 from media.inspection.inspector import Inspector
 from tests.bench.figures import Figure, figure
 from tests.photos import Shot, encoded, exif_of, scene
+from tests.tiled_heic import tiled_heic
 
 SIZE = (4000, 3000)
 RUNS = 9
 UNIT = "ms"
+Work = Callable[[Path], Awaitable[object]]
 _USES = [SeenPicture(UUID(int=at), f"sha256:{at:064x}", at * 0x9E3779B97F4A7C15 % 2**64) for at in range(1, 200)]
 
 
 async def measure(folder: Path) -> list[Figure]:
     """Milliseconds for the checks of one photo and for its derivatives, in a warm child."""
-    path = folder / "photo"
-    path.write_bytes(_noisy_photo())
+    pi_heif.register_heif_opener()
+    jpeg, heic = folder / "photo.jpg", folder / "photo.heic"
+    jpeg.write_bytes(_noisy_photo())
+    heic.write_bytes(tiled_heic(SIZE, exif_of(Shot(thumbnail_seed=5))))
     claims = Claims(digest="", record=UUID(int=0), capture=CaptureTime(ms=0, error_ms=0))
 
     async with Inspector() as inspector:
 
-        async def checks() -> None:
+        async def checks(path: Path) -> None:
             check(claims, await inspector.inspect(path), _USES)
 
-        async def whole() -> None:
+        async def whole(path: Path) -> None:
             with Image.open(path) as picture:
                 picture.load()
 
-        async def light() -> None:
+        async def light(path: Path) -> None:
             read(path)
 
-        def made(wish: Derivative) -> Callable[[], Awaitable[object]]:
-            return lambda: inspector.derive(path, wish)
+        def made(wish: Derivative) -> Work:
+            return lambda path: inspector.derive(path, wish)
 
-        work = {
-            "checks of a 12-megapixel photo": checks,
-            "thumbnail of it": made(THUMBNAIL),
-            "screen size of it": made(SCREEN),
-            "EXIF of it on the device": light,
-        }
-        return [await _beside(name, doing, whole) for name, doing in work.items()]
+        work: list[tuple[str, Work, Path]] = [
+            ("checks of a 12-megapixel photo", checks, jpeg),
+            ("thumbnail of it", made(THUMBNAIL), jpeg),
+            ("screen size of it", made(SCREEN), jpeg),
+            ("EXIF of it on the device", light, jpeg),
+            ("checks of a 12-megapixel HEIC", checks, heic),
+            ("thumbnail of the HEIC", made(THUMBNAIL), heic),
+        ]
+        return [await _beside(name, partial(doing, path), partial(whole, path)) for name, doing, path in work]
 
 
 async def _beside(

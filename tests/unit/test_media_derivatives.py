@@ -12,6 +12,7 @@ from media.derivatives import SCREEN, THUMBNAIL, Derivative, DerivativeError, Re
 from media.inspection.inspector import Inspector
 from tests.heic import heic
 from tests.photos import Shot, encoded, exif_of, photo, scene
+from tests.tiled_heic import tiled_heic
 
 FACE = Region(0.4, 0.3, 0.2, 0.25)
 
@@ -71,6 +72,13 @@ async def test_from_heic(inspector: Inspector, tmp_path: Path) -> None:
     assert picture.getpixel((20, 10)) < 100  # type: ignore[operator]
     assert picture.getpixel((100, 50)) > 240  # type: ignore[operator]
     assert not exif.read(await inspector.derive(tmp_path / "blob", THUMBNAIL)).has_exif
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_from_heic_of_tiles(inspector: Inspector, tmp_path: Path, hidden: bool) -> None:
+    """A HEIC of many tiles, as phones write it, becomes one picture, also where it holds several beside the first."""
+    raw = tiled_heic((600, 400), exif_of(Shot()), hidden=hidden)
+    assert (await made(inspector, tmp_path, raw, Derivative(side_px=300))).size == (300, 200)
 
 
 async def test_no_metadata(inspector: Inspector, tmp_path: Path) -> None:

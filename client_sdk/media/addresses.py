@@ -56,6 +56,8 @@ class Addresses:
             found = await self.status(url)
             if found.code is not None:
                 raise Rejected(found.code, found.detail or "")
+            if answer.status_code == httpx.codes.LOCKED:
+                raise Rejected("upload_busy", f"{found.offset} bytes are held")
             raise Offline(f"{answer.status_code} where {found.offset} bytes are held")
         return _number(answer.headers)
 

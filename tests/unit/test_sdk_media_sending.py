@@ -130,6 +130,20 @@ async def test_resuming_does_not_wait_for_earlier_trouble(tmp_path: Path, server
         assert (await li.media())[0].state is MediaState.HELD
 
 
+async def test_a_busy_upload_holds_up_no_other(tmp_path: Path, server: FakeServer) -> None:
+    """While the server is still at work on one file, the next one goes."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.attach(made, put(tmp_path, "a.jpg", photo(1)))
+        await li.attach(made, put(tmp_path, "b.jpg", photo(2)))
+        server.uploads.faults.extend(["cut 500", "423 upload_busy 1", "", "423 upload_busy 1"])
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.WAITING, MediaState.HELD]
+        server.time.ms += 400_000
+        await li.sync()
+        assert {item.state for item in await li.media()} == {MediaState.HELD}
+
+
 async def test_quota_is_told_and_waited_for(tmp_path: Path, server: FakeServer) -> None:
     """A full quota is told in the user's words, not asked again before its time, and then the photo goes."""
     async with phone(tmp_path, server, "li") as li:

@@ -86,7 +86,7 @@ class Stretches:
         found: list[Stretch] = []
         state: _State | None = None
         while (kept := self._kept.get((feed, after))) is not None and kept[1].entries <= room:
-            state = state or await _state(tx, feed)
+            state = state or await _settled(tx, feed)
             if kept[0] != state:
                 self._drop((feed, after))
                 break
@@ -113,9 +113,8 @@ class Stretches:
         return found
 
     async def _keep(self, tx: ReadTransaction, feed: str, after: FeedPosition, found: Iterable[Stretch]) -> None:
-        state = await _state(tx, feed)
-        # What is written and not settled yet may be followed by something earlier, and nobody would notice.
-        if state.newest > await tx.horizon():
+        state = await _settled(tx, feed)
+        if state is None:
             return
         for stretch in found:
             self._drop((feed, after))
@@ -130,8 +129,13 @@ class Stretches:
             self.size -= kept[1].size
 
 
-async def _state(tx: ReadTransaction, feed: str) -> _State:
-    return _State(await tx.epoch(), await tx.purged(), await tx.feed_newest(feed))
+async def _settled(tx: ReadTransaction, feed: str) -> _State | None:
+    """The state of a feed that is settled to its end; None for another.
+
+    What is written and not settled yet may be followed by something earlier, and the newest entry would not tell.
+    """
+    newest = await tx.feed_newest(feed)
+    return _State(await tx.epoch(), await tx.purged(), newest) if newest <= await tx.horizon() else None
 
 
 def _cut(

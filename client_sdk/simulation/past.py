@@ -42,11 +42,6 @@ class Past:
             if after.records.get(key) is not record:
                 self._states[key].append(_Since(now_ms, after.records.get(key)))
 
-    def state(self, record: uuid.UUID, version: int) -> StoredRecord | None:
-        """The record as it was at `version`, None where it never was there."""
-        states = (one.record for one in self._states.get(record, ()))
-        return next((one for one in states if one is not None and one.version == version), None)
-
     def may_have_left(self, user: str, record: uuid.UUID, copy: int | None, since_ms: int, now_ms: int) -> bool:
         """Whether at any moment from `since_ms` on the record was deleted, or not for `user` to read: as it was then,
         or as it had been since the version of the `copy` by which a phone judges."""

@@ -171,8 +171,7 @@ class World:
     ) -> None:
         """Hold what is sent to a device against what its user may see at this moment."""
         for wire in records:
-            # What was kept of a feed may have been read a moment after this reader's snapshot was taken.
-            record = self.past.state(wire.id, wire.version) or tx.state.records[wire.id]
+            record = tx.state.records[wire.id]
             allowed = seen_by(self.registry, session.user, grants, now_ms, record)
             if allowed is None:
                 self.violated("no_leak", f"{record.type} {short(record.id)} was sent to {session.user}")

@@ -15,7 +15,8 @@ from media.checks.traces import check_screen
 from media.content import HEAD_BYTES, kind_of
 from media.metadata.containers import is_picture
 from media.metadata.facts import Origin, PhotoFacts
-from media.metadata.reading import opened, read
+from media.metadata.reading import read
+from media.metadata.source import opened
 from media.metadata.video import read_video
 from media.thresholds import Thresholds
 

@@ -4,6 +4,7 @@ import io
 import zipfile
 import zlib
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -57,6 +58,17 @@ def _bad(name: str, data: bytes, *codes: str) -> Bad:
     return Bad(name, data, frozenset(codes))
 
 
+def _remarked(jpeg: bytes, remark: bytes) -> bytes:
+    """A JPEG with a remark right behind its first mark."""
+    return jpeg[:2] + b"\xff\xfe" + (2 + len(remark)).to_bytes(2, "big") + remark + jpeg[2:]
+
+
+def _announcing(jpeg: bytes) -> bytes:
+    """A JPEG that says that another one follows (CIPA DC-007)."""
+    said = b"MPF\0II*\0\x08\0\0\0" + bytes(6)
+    return jpeg[:2] + b"\xff\xe2" + (2 + len(said)).to_bytes(2, "big") + said + jpeg[2:]
+
+
 def _cut() -> list[Bad]:
     jpeg, png, webp = photo(Shot()), photo(Shot(), "PNG"), photo(Shot(), "WEBP")
     return [
@@ -88,14 +100,28 @@ def _lying() -> list[Bad]:
 
 def _two_in_one() -> list[Bad]:
     jpeg, png = photo(Shot()), photo(Shot(), "PNG")
-    remark = b"\xff\xfe" + (2 + 34).to_bytes(2, "big") + b"<script>fetch('//evil')</script>  "
+    remarked = partial(_remarked, jpeg)
     return [
         _bad("a JPEG and an archive", jpeg + archive(), "foreign_file_inside"),
         _bad("a PNG and an archive", png + archive(), "foreign_file_inside"),
         _bad("a JPEG and a page", jpeg + b"<!DOCTYPE html><html></html>", "foreign_file_inside", "data_appended"),
-        _bad("a JPEG with a script in its remark", jpeg[:2] + remark + jpeg[2:], "foreign_file_inside"),
+        _bad(
+            "a JPEG with a script in its remark", remarked(b"<script>fetch('//evil')</script>"), "foreign_file_inside"
+        ),
+        _bad(
+            "a JPEG with a drawing that runs", remarked(b"<SVG onload=alert(1)>*/=alert(1);/*"), "foreign_file_inside"
+        ),
+        _bad("a JPEG with an archive in its remark", remarked(archive()), "foreign_file_inside"),
+        _bad("a JPEG that is a document too", remarked(b"%PDF-1.4 1 0 obj<</Type/Catalog>>"), "foreign_file_inside"),
+        _bad("a JPEG and another picture", jpeg + photo(Shot(seed=2)), "data_appended"),
         _bad("a JPEG and 1 kB of anything", jpeg + b"\x17" * 1_000, "data_appended"),
         _bad("a film and an archive", film() + archive(), "foreign_file_inside"),
+        _bad("a film with an archive in free space", film() + box(b"free", archive()), "foreign_file_inside"),
+        _bad(
+            "a film with a page in free space",
+            film() + box(b"free", b"<html><script>1</script>"),
+            "foreign_file_inside",
+        ),
     ]
 
 
@@ -105,7 +131,7 @@ def _harmless() -> list[Bad]:
         # The decoder fills the rest with grey and says nothing.
         _bad("a JPEG taller than its data", with_size(jpeg, 640, 9_000)),
         _bad("a photo with its film behind it", jpeg + film()),
-        _bad("a photo with a second one behind it", jpeg + photo(Shot(seed=2))),
+        _bad("a photo with a second one behind it, announced", _announcing(jpeg) + photo(Shot(seed=2))),
         _bad("a photo with padding behind it", jpeg + bytes(4_096)),
         _bad("a photo with Samsung's trailer", jpeg + b"\0\0\x01\x0aImage_UTC_Data1700000000000SEFHe\0SEFT"),
     ]

@@ -23,6 +23,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of a picture that must be decoded at full size: PNG, WebP, HEIC."""
     files_per_child: Annotated[int, Meta(ge=1)] = 200
     """After so many files the child makes place for a fresh one."""
+    bytes_per_s: Annotated[int, Meta(ge=1)] = 32 * 2**20
+    """The seconds grow by what it takes to read a file at this speed, so that long films are read through."""
+
+    def more_s(self, size_bytes: int) -> int:
+        """Seconds that a file of this size has beyond `wall_s` and `cpu_s`."""
+        return size_bytes // self.bytes_per_s
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

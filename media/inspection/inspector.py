@@ -57,7 +57,7 @@ class Inspector:
 
     async def inspect(self, path: Path, digest: DigestName = "sha256") -> Facts:
         """The facts of the file at `path`, with its digest by `digest`; whatever it holds, this does not raise."""
-        reply = await self._ask(Inspect(str(path), digest))
+        reply = await self._ask(Inspect(str(path), _size(path), digest))
         match reply:
             case Found(facts):
                 return facts
@@ -67,7 +67,7 @@ class Inspector:
 
     async def derive(self, path: Path, wish: Derivative) -> bytes:
         """The picture file that `wish` asks for from the file at `path`. Raises DerivativeError."""
-        reply = await self._ask(Derive(str(path), wish))
+        reply = await self._ask(Derive(str(path), _size(path), wish))
         match reply:
             case Made(picture):
                 return picture
@@ -88,7 +88,7 @@ class Inspector:
                 answered = not (isinstance(reply, Failed) and reply.spent)
                 return reply
             except TimeoutError:
-                return Failed("inspection_stopped", f"more than {self.limits.wall_s:g} s")
+                return Failed("inspection_stopped", f"more than {self._wall_s(request):g} s")
             except (EOFError, ConnectionError, msgspec.MsgspecError):
                 return Failed("inspection_stopped", f"the child ended by {await self._end()}")
             finally:
@@ -102,13 +102,16 @@ class Inspector:
         if child.stdin is None or child.stdout is None:
             raise EOFError("no pipes")
         self._asked += 1
-        async with asyncio.timeout(self.limits.wall_s + (_START_S if fresh else 0)):
+        async with asyncio.timeout(self._wall_s(request) + (_START_S if fresh else 0)):
             child.stdin.write(_framed(request))
             await child.stdin.drain()
             size = int.from_bytes(await child.stdout.readexactly(LENGTH_BYTES), "big")
             if size > MAX_REPLY_BYTES:
                 raise EOFError("an answer beyond all bounds")
             return _REPLIES.decode(await child.stdout.readexactly(size))
+
+    def _wall_s(self, request: Request) -> float:
+        return self.limits.wall_s + self.limits.more_s(request.size_bytes)
 
     async def _start(self) -> asyncio.subprocess.Process:
         self._asked = 0
@@ -135,6 +138,14 @@ class Inspector:
             os.killpg(child.pid, signal.SIGKILL)
         code = await child.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _size(path: Path) -> int:
+    """0 for what cannot be opened, which the child will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _framed(message: msgspec.Struct) -> bytes:

@@ -15,19 +15,31 @@ from field_schemas.media_findings import CheckFinding
 from media.content import HEAD_BYTES, kind_of
 from media.inspection.facts import Facts, Limits
 from media.inspection.pictures import Undecodable, carefully, fingerprint_source, grey_levels, upright
-from media.metadata.boxes import Source
 from media.metadata.containers import Container, is_picture, read_container
 from media.metadata.facts import PhotoFacts, VideoFacts
-from media.metadata.reading import opened, photo_facts, thumbnail
+from media.metadata.reading import photo_facts, thumbnail
+from media.metadata.source import LONGEST_FIND, Source, opened, pieces, search
 from media.metadata.video import read_video
 from media.perceptual import distance_bits, fingerprint
 
-_CHUNK = 1024 * 1024
-# Whole words that no picture holds by chance, and the opening of archives and programs in what follows a picture.
-_MARKUP = re.compile(rb"<script[\s>]|<\?php\s|<!doctype html|<html[\s>]", re.IGNORECASE)
-_ARCHIVE = re.compile(rb"PK\x03\x04|PK\x05\x06|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|%PDF-|\x7fELF")
-# What cameras themselves append: Samsung's trailer, a second picture (MPF), the film of a motion photo.
-_SECOND_PICTURE, _FILM, _SAMSUNG = b"\xff\xd8\xff", b"ftyp", b"SEFT"
+# What makes a file something else wherever it stands, and is too long to stand in gigabytes of film by chance:
+# scripts, the end record of a ZIP (on one disk: both counts of its entries are equal), the heads of RAR and 7z.
+_HIDDEN = (
+    re.compile(
+        rb"<(?i:script[\s>]|\?php\s|!doctype html|html[\s>]|svg\s{1,9}(?:xmlns|viewbox|on[a-z]{3,12}\s{0,9}=))"
+    ),
+    re.compile(rb"PK\x05\x06\0\0\0\0(..)\1", re.DOTALL),
+    re.compile(rb"Rar!\x1a\x07"),
+    re.compile(rb"7z\xbc\xaf\x27\x1c"),
+)
+# Readers of PDF look for its head in the first kilobyte.
+_PDF, _PDF_WITHIN = b"%PDF-", 1024
+# The heads of archives and programs, where a picture ends and something else begins.
+_ARCHIVE = re.compile(rb"PK\x03\x04|%PDF-|\x7fELF")
+# What cameras themselves append: Samsung's trailer, the film of a motion photo, and a second picture, which is
+# announced in the first one's head (CIPA DC-007).
+_SECOND_PICTURE, _ANNOUNCED, _FILM, _SAMSUNG = b"\xff\xd8\xff", b"MPF\0", b"ftyp", b"SEFT"
+_HEAD_BYTES = 512 * 1024
 _NOT_PADDING = re.compile(rb"[^\0]")
 _THUMBNAIL_PIXELS = 1_000_000
 
@@ -36,21 +48,22 @@ def look(path: Path, digest: DigestName, limits: Limits) -> Facts:
     """The facts of the file at `path`. Raises OSError where it cannot be opened, MemoryError."""
     with opened(path) as data:
         media_type = kind_of(data[:HEAD_BYTES])
-        facts = Facts(digest=_digest(data, digest), size_bytes=len(data), media_type=media_type)
+        name, hidden = _read_through(data, digest)
+        facts = Facts(digest=name, size_bytes=len(data), media_type=media_type)
         if media_type is None:
             return msgspec.structs.replace(facts, faults=(CheckFinding("kind_unknown"),))
         if is_picture(media_type):
             container = read_container(data, media_type)
             photo = photo_facts(media_type, len(data), container)
-            return _with_picture(facts, path, data, container, photo, limits)
+            faults = [*hidden, *_appended(data, photo.end)]
+            return _with_picture(facts, path, container, photo, faults, limits)
         video = read_video(data, media_type)
-        return msgspec.structs.replace(facts, video=video, faults=tuple(_video_faults(data, video)))
+        return msgspec.structs.replace(facts, video=video, faults=(*hidden, *_video_faults(data, video)))
 
 
 def _with_picture(
-    facts: Facts, path: Path, data: Source, container: Container, photo: PhotoFacts, limits: Limits
+    facts: Facts, path: Path, container: Container, photo: PhotoFacts, faults: list[CheckFinding], limits: Limits
 ) -> Facts:
-    faults = list(_foreign(data, photo.end))
     mark = bits = None
     try:
         picture = fingerprint_source(path, photo, limits)
@@ -64,34 +77,64 @@ def _with_picture(
     return msgspec.structs.replace(facts, photo=photo, fingerprint=mark, thumbnail_bits=bits, faults=tuple(faults))
 
 
+def _read_through(data: Source, name: DigestName) -> tuple[str, list[CheckFinding]]:
+    """The digest of a file, and content of another kind anywhere in it: both in one reading."""
+    digest = hashlib.sha256() if name == "sha256" else _Sm3()
+    found: dict[re.Pattern[bytes], CheckFinding] = {}
+    at, before = 0, b""
+    for piece in pieces(data):
+        digest.update(piece)
+        window = before + piece
+        for pattern in _HIDDEN:
+            match = None if pattern in found else pattern.search(window)
+            if match is not None:
+                found[pattern] = _inside(match[0], at - len(before) + match.start())
+        at, before = at + len(piece), piece[-LONGEST_FIND:]
+    page_at = data[:_PDF_WITHIN].find(_PDF)
+    return f"{name}:{digest.hexdigest()}", [*found.values(), *([_inside(_PDF, page_at)] if page_at >= 0 else [])]
+
+
+def _inside(found: bytes, at: int) -> CheckFinding:
+    shown = found[:20].decode("latin-1")
+    return CheckFinding("foreign_file_inside", f"{shown if shown.isprintable() else repr(found[:20])} at {at}")
+
+
+class _Sm3:
+    """SM3 in the manner of hashlib, whose own needs an OpenSSL with it."""
+
+    def __init__(self) -> None:
+        self._hash = hashes.Hash(hashes.SM3())
+
+    def update(self, data: bytes) -> None:
+        self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        return self._hash.finalize().hex()
+
+
 def _video_faults(data: Source, video: VideoFacts) -> Iterator[CheckFinding]:
     if video.damaged:
         yield CheckFinding("file_truncated")
     yield from _appended(data, video.end)
 
 
-def _foreign(data: Source, end: int | None) -> Iterator[CheckFinding]:
-    """Content of another kind inside a picture or behind it."""
-    markup = _MARKUP.search(data)
-    if markup is not None:
-        yield CheckFinding("foreign_file_inside", f"{markup[0].decode('latin-1')} at {markup.start()}")
-    yield from _appended(data, end)
-
-
 def _appended(data: Source, end: int | None) -> Iterator[CheckFinding]:
-    if end is None or end >= len(data):
+    """What follows a picture or film and is not its camera's own."""
+    first = None if end is None else search(_NOT_PADDING, data, end)
+    if end is None or first is None:
         return
-    archive = _ARCHIVE.search(data, end)
+    head = data[first.start : first.start + 8]
+    archive = _ARCHIVE.match(head)
     if archive is not None:
-        yield CheckFinding("foreign_file_inside", f"{archive[0]!r} at {archive.start()}")
+        yield _inside(archive[0], first.start)
     elif not _by_camera(data, end):
         yield CheckFinding("data_appended", measured=len(data) - end, threshold=0, unit="bytes")
 
 
 def _by_camera(data: Source, end: int) -> bool:
     head = data[end : end + 8]
-    known = head.startswith(_SECOND_PICTURE) or head[4:] == _FILM or data[-4:] == _SAMSUNG
-    return known or _NOT_PADDING.search(data, end) is None
+    second = head.startswith(_SECOND_PICTURE) and _ANNOUNCED in data[: min(end, _HEAD_BYTES)]
+    return second or head[4:] == _FILM or data[-4:] == _SAMSUNG
 
 
 def _thumbnail_bits(container: Container, picture: Image.Image, photo: PhotoFacts) -> int | None:
@@ -132,15 +175,3 @@ def _same_shape(small: Image.Image, ratio: float) -> Image.Image:
         width = max(1, round(height * ratio))
     left, top = (small.width - width) // 2, (small.height - height) // 2
     return small.crop((left, top, left + width, top + height))
-
-
-def _digest(data: Source, name: DigestName) -> str:
-    if name == "sha256":
-        quick = hashlib.sha256()
-        for at in range(0, len(data), _CHUNK):
-            quick.update(data[at : at + _CHUNK])
-        return f"sha256:{quick.hexdigest()}"
-    slow = hashes.Hash(hashes.SM3())
-    for at in range(0, len(data), _CHUNK):
-        slow.update(data[at : at + _CHUNK])
-    return f"sm3:{slow.finalize().hex()}"

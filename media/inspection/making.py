@@ -11,7 +11,8 @@ from media.derivatives import Derivative, Region
 from media.inspection.facts import Limits
 from media.inspection.pictures import FORMATS, Undecodable, carefully, decoded, upright
 from media.metadata.containers import is_picture, read_container
-from media.metadata.reading import opened, photo_facts
+from media.metadata.reading import photo_facts
+from media.metadata.source import opened
 
 _MARGIN = 0.02
 """Hidden regions grow by this share on each side: scaling mixes neighbouring pixels."""

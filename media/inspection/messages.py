@@ -14,6 +14,7 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
     """Look into the file at `path`."""
 
     path: str
+    size_bytes: int
     digest: DigestName
 
 
@@ -21,6 +22,7 @@ class Derive(msgspec.Struct, frozen=True, tag=True):
     """Make `wish` from the file at `path`."""
 
     path: str
+    size_bytes: int
     wish: Derivative
 
 

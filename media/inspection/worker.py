@@ -27,8 +27,9 @@ def main() -> None:
     allow_pixels(limits)
     confine(limits)
     while (message := _read(requests)) is not None:
-        allow_cpu(limits.cpu_s)
-        reply = _answer(msgspec.msgpack.decode(message, type=Request), limits)
+        request = msgspec.msgpack.decode(message, type=Request)
+        allow_cpu(limits.cpu_s + limits.more_s(request.size_bytes))
+        reply = _answer(request, limits)
         body = msgspec.msgpack.encode(reply)
         replies.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
         replies.flush()
@@ -37,9 +38,9 @@ def main() -> None:
 def _answer(request: Request, limits: Limits) -> Reply:
     try:
         match request:
-            case Inspect(path, digest):
+            case Inspect(path, _, digest):
                 return Found(look(Path(path), digest, limits))
-            case Derive(path, wish):
+            case Derive(path, _, wish):
                 return Made(make(Path(path), wish, limits))
     except Undecodable as error:
         return Failed(error.finding.code, error.finding.found or "")

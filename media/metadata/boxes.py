@@ -1,12 +1,10 @@
 """Boxes of ISO base media files (ISO/IEC 14496-12): HEIC, MP4, MOV, M4A. Bounded: a hostile file costs no more."""
 
-import mmap
 from collections.abc import Iterator
 
 import msgspec
 
-Source = bytes | mmap.mmap
-"""A whole file, in memory or mapped."""
+from media.metadata.source import Source
 
 MAX_BOXES = 4_096
 """Boxes looked at in one container; real ones hold a few dozen."""

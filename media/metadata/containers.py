@@ -6,8 +6,9 @@ from collections.abc import Callable
 import msgspec
 
 from field_schemas.media import MediaType
-from media.metadata.boxes import Source, boxes, number
+from media.metadata.boxes import boxes, number
 from media.metadata.heic import Item, read_items
+from media.metadata.source import Source, search
 
 MAX_METADATA_BYTES = 1024 * 1024
 """EXIF or XMP beyond this is not looked at."""
@@ -46,10 +47,10 @@ def _jpeg(data: Source) -> Container:
     found = Container(damaged=True)
     at = 2
     for _ in range(_MAX_PARTS):
-        marker = _MARKER.search(data, at)
+        marker = search(_MARKER, data, at)
         if marker is None:
             return found
-        kind, at = data[marker.end() - 1], marker.end()
+        kind, at = marker.found[-1], marker.end
         if kind == _END:
             found.end, found.damaged = at, found.width == 0
             return found

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from media.metadata.boxes import Box, Source, boxes, child, number
+from media.metadata.boxes import Box, boxes, child, number
+from media.metadata.source import Source
 
 _MAX_ITEMS = 4_096
 """Items looked at; a 200-megapixel picture in 512-pixel tiles has below 1,000."""
@@ -38,10 +39,10 @@ def _kinds(data: Source, iinf: Box | None) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     if iinf is None:
         return found
-    head = 6 if data[iinf.start] == 0 else 8
+    head = 6 if number(data, iinf.start, 1) == 0 else 8
     for box in boxes(data, iinf.start + head, iinf.end):
         if box.kind == b"infe" and box.end > box.start:
-            version = data[box.start]
+            version = number(data, box.start, 1)
             width = 4 if version == 3 else 2
             item = number(data, box.start + 4, width)
             # The id is followed by a protection index of two bytes.
@@ -54,7 +55,7 @@ def _locations(data: Source, iloc: Box | None, idat: Box | None) -> dict[int, It
     found: dict[int, Item] = {}
     if iloc is None or iloc.end - iloc.start < 8:
         return found
-    version, sizes = data[iloc.start], number(data, iloc.start + 4, 2)
+    version, sizes = number(data, iloc.start, 1), number(data, iloc.start + 4, 2)
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     id_size = 4 if version == 2 else 2
     at = iloc.start + 6 + id_size

@@ -1,17 +1,15 @@
 """Reading a photo's own account of itself from a file: no decoding, no Pillow, fit for a phone."""
 
-import mmap
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from field_schemas.media import MediaType
 from media.content import HEAD_BYTES, kind_of
-from media.metadata.boxes import Source
 from media.metadata.containers import Container, is_picture, read_container
 from media.metadata.facts import PhotoFacts
 from media.metadata.meaning import moment_of, place_of, saved_time
+from media.metadata.source import opened
 from media.metadata.tiff import Tags, Value, read_tags, text
 
 _MAKE, _MODEL, _SOFTWARE, _ORIENTATION = 0x010F, 0x0110, 0x0131, 0x0112
@@ -20,20 +18,6 @@ _COMMENT = 0x9286
 _EXPOSURE = (0x829A, 0x829D, 0x8827, 0x920A, 0x9201)
 # XMP names the tool that wrote a file as an attribute or as an element.
 _XMP_TOOL = re.compile(rb"(?:CreatorTool|softwareAgent)(?:=\"|>)([^\"<]{1,200})")
-
-
-@contextmanager
-def opened(source: Path | bytes) -> Iterator[Source]:
-    """The bytes of a file, mapped and not read; bytes as they are. Raises OSError."""
-    if isinstance(source, bytes):
-        yield source
-        return
-    with source.open("rb") as file:
-        if not source.stat().st_size:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
 
 
 def read(source: Path | bytes) -> PhotoFacts:

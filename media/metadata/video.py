@@ -5,9 +5,10 @@ from datetime import datetime
 
 from field_schemas.media import MediaType
 from field_schemas.places import Position
-from media.metadata.boxes import Box, Source, boxes, child, number
+from media.metadata.boxes import Box, boxes, child, number
 from media.metadata.facts import PositionFault, VideoFacts
 from media.metadata.meaning import ZERO_DEGREES
+from media.metadata.source import Source
 from media.metadata.tiff import text
 
 MAC_EPOCH_MS = 2_082_844_800_000
@@ -64,7 +65,7 @@ def _header(data: Source, header: Box | None) -> tuple[int | None, int]:
     """Creation in UTC ms (None where it is 0: not set) and duration in ms."""
     if header is None or header.start == header.end:
         return None, 0
-    width = 8 if data[header.start] == 1 else 4
+    width = 8 if number(data, header.start, 1) == 1 else 4
     made = number(data, header.start + 4, width)
     scale = number(data, header.start + 4 + 2 * width, 4)
     length = number(data, header.start + 8 + 2 * width, width)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,27 @@ async def test_too_much_memory(put: Put) -> None:
         facts = await inspector.inspect(put(png_of_zeros(14_000, 14_000)))
         assert codes(facts) == {"inspection_stopped"}
         assert (await inspector.inspect(put(photo(Shot())))).faults == ()
+
+
+async def test_film_larger_than_the_memory(tmp_path: Path) -> None:
+    """A film is read through whatever its size: digest, time and place of one larger than the memory allowed."""
+    path, size = tmp_path / "film", 400 * 2**20
+    head = film(datetime(2026, 11, 20, tzinfo=UTC), "+22.5410+114.0590/")[:-72]
+    with path.open("wb") as file:
+        file.write(head + (1).to_bytes(4, "big") + b"mdat" + (size - len(head)).to_bytes(8, "big"))
+        file.truncate(size)
+    async with Inspector(Limits(memory_bytes=256 * 2**20)) as inspector:
+        facts = await inspector.inspect(path)
+    assert (facts.faults, facts.size_bytes) == ((), size)
+    assert facts.digest.startswith("sha256:")
+    assert facts.video is not None
+    assert facts.video.position is not None
+
+
+def test_large_files_have_more_time() -> None:
+    """The time a file may take grows by what reading it takes."""
+    limits = Limits(bytes_per_s=1_000)
+    assert [limits.more_s(size) for size in (0, 999, 2_500_000)] == [0, 0, 2_500]
 
 
 async def test_too_much_time(tmp_path: Path, put: Put) -> None:

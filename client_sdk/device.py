@@ -49,8 +49,7 @@ class Device(MediaDevice):
     def __init__(
         self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi, model: str | None
     ) -> None:
-        super().__init__(parts, connection, addresses, on_wifi)
-        self._model = model
+        super().__init__(parts, connection, addresses, on_wifi, model)
         self._syncing = asyncio.Lock()
         self._observers: list[OnStatus] = []
         self._indexing = asyncio.create_task(self._index_beside())

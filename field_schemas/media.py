@@ -24,12 +24,15 @@ DigestName = Literal["sha256", "sm3"]
 _DIGEST = r"^(sha256|sm3):[0-9a-f]{64}$(?!\n)"
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST, title="Digest of the bytes: sha256:<hex> or sm3:<hex>")]
 _is_digest = re.compile(_DIGEST).search
+_NAME_LENGTH = 200
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A photo, video or recording: what its bytes are, and when (UTC) and where the device says it was captured.
 
-    `size` is in bytes. It may be named before its bytes have arrived.
+    `size` is in bytes. It may be named before its bytes have arrived. Of `name` only what a person may safely read is
+    kept. What is claimed here is compared with the file when that has arrived.
     """
 
     digest: Digest
@@ -38,6 +41,16 @@ class MediaRef(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     captured_at: Time | None = None
     place: Position | None = None
     name: ShortText | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            msgspec.structs.force_setattr(self, "name", safe_name(self.name) or None)
+
+
+def safe_name(name: str) -> str:
+    """A file name for people to read: no folders, no control or direction characters, at most 200 characters."""
+    last = _UNPRINTABLE.sub("", name.replace("\\", "/")).rsplit("/", 1)[-1]
+    return last.strip(" .")[:_NAME_LENGTH]
 
 
 def is_digest(text: str) -> bool:
@@ -63,6 +76,23 @@ def digests_in(value: Any) -> Iterator[str]:
                 waiting += members.values()
             case list() as items:
                 waiting += items
+
+
+def ref_in(value: Any, digest: str) -> MediaRef | None:
+    """How a decoded value, whatever its shape, names the media `digest`; None where it does not, or not well."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case {"digest": str() as named} as members if named == digest:
+                try:
+                    return msgspec.convert(members, MediaRef)
+                except msgspec.ValidationError:
+                    continue
+            case dict() as members:
+                waiting += members.values()
+            case list() as items:
+                waiting += items
+    return None
 
 
 def _holds_media(info: msgspec.inspect.Type) -> bool:

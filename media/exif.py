@@ -7,11 +7,8 @@ the rules that the server will apply. No Pillow: fit for a phone.
 from pathlib import Path
 
 from field_schemas.media_findings import CheckFinding, Effect
-from field_schemas.places import Position
-from media.checks.claims import CaptureTime
-from media.checks.positions import check_position, check_stated
-from media.checks.times import check_time
-from media.checks.traces import check_screen
+from media.checks.claims import Claims
+from media.checks.origins import check_origin
 from media.content import HEAD_BYTES, kind_of
 from media.metadata.containers import is_picture
 from media.metadata.facts import Origin, PhotoFacts
@@ -32,21 +29,10 @@ def origin(path: Path) -> Origin:
     return read(path)
 
 
-def warnings(
-    facts: Origin,
-    capture: CaptureTime,
-    position: Position | None = None,
-    thresholds: Thresholds | None = None,
-) -> list[CheckFinding]:
-    """What would keep the photo from being verified; `position` is that of the record, where it has one.
+def warnings(facts: Origin, claims: Claims, thresholds: Thresholds | None = None) -> list[CheckFinding]:
+    """What would keep the photo from being verified: those findings of the server's that a phone can make.
 
     `words()` of a finding says it in Chinese and English.
     """
-    limits = thresholds or Thresholds()
-    screen = check_screen(facts) if isinstance(facts, PhotoFacts) else []
-    if isinstance(facts, PhotoFacts) and not facts.has_exif:
-        return [CheckFinding("metadata_damaged" if facts.exif_damaged else "metadata_missing"), *screen]
-    findings = [*check_time(facts, capture, limits), *check_stated(facts), *screen]
-    if facts.position is not None and position is not None:
-        findings.append(check_position(facts.position, position, limits))
+    findings = check_origin(facts, claims, thresholds or Thresholds())
     return [found for found in findings if found.effect in (Effect.MISSING, Effect.CONTRADICTS)]

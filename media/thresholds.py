@@ -19,6 +19,16 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     photo_time_gap_s: Annotated[
         int, Meta(ge=0), Label("照片时间与采集时间允许相差（秒）", "Seconds between a photo's time and its capture")
     ] = 900
+    photo_told_gap_s: Annotated[
+        int,
+        Meta(ge=0),
+        Label("注明拍摄时间的照片允许迟报（秒）", "Seconds a photo may be reported late when its time is told"),
+    ] = 3_600
+    photo_fix_gap_s: Annotated[
+        int,
+        Meta(ge=0),
+        Label("照片时间与卫星定位时间允许相差（秒）", "Seconds between a photo's time and the GPS time in it"),
+    ] = 1_800
     photo_vague_time_s: Annotated[
         int,
         Meta(ge=1),

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from field_schemas.media import is_digest
+from field_schemas.media import is_digest, safe_name
 from media.errors import MediaError
 
 VERSION = "1.0.0"
@@ -27,8 +27,6 @@ _LONGEST = 8_192
 """Characters of Upload-Metadata and Upload-Concat."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _KEY = re.compile(r"[!-+\--~]+")
-_NAME_LENGTH = 200
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Checksum(msgspec.Struct, frozen=True):
@@ -92,12 +90,6 @@ def read_metadata(header: str) -> Metadata:
     """
     values = _pairs(header)
     return Metadata(header, safe_name(values.get("filename", b"").decode("utf-8", "replace")), _announced(values))
-
-
-def safe_name(name: str) -> str:
-    """A file name for people to read: no folders, no control or direction characters, at most 200 characters."""
-    last = _UNPRINTABLE.sub("", name.replace("\\", "/")).rsplit("/", 1)[-1]
-    return last.strip(" .")[:_NAME_LENGTH]
 
 
 def _pairs(header: str) -> dict[str, bytes]:

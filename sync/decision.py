@@ -119,6 +119,7 @@ class Decision:
             fields=self.patch_bytes,
             before=_pack(self.before) if self.before else NOTHING,
             type_version=self.patch_version,
+            wall_ms=change.captured.wall_ms,
         )
         self.work.log(logged)
         return logged

@@ -47,7 +47,8 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
     """A change with its verdict, as the log keeps it for ever.
 
     `base` is what its author had seen, `version` what it made. `captured_ms` is the estimated true time, wrong by
-    `error_ms` at most. `fields` is the change's patch, `before` the old values of what it really changed, both
+    `error_ms` at most; `wall_ms` what the device's own clock said then, None where that was not kept. `fields` is
+    the change's patch, `before` the old values of what it really changed, both
     MessagePack objects in the form that the type has at `type_version` (sync.forms). Changes the server makes itself
     carry `seq` 0; where they follow from a change of `user`, `device` is where that was made.
     """
@@ -73,6 +74,7 @@ class LoggedChange(msgspec.Struct, kw_only=True, gc=False):
     fields: bytes
     before: bytes
     type_version: int
+    wall_ms: int | None = None
 
 
 class FeedEntry(msgspec.Struct, frozen=True, gc=False):

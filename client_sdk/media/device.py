@@ -15,6 +15,7 @@ from client_sdk.batch import Batch
 from client_sdk.connection import Connection
 from client_sdk.errors import Invalid, Offline
 from client_sdk.media.addresses import Addresses
+from client_sdk.media.claims import around, claims_of, told
 from client_sdk.media.items import Attached, MediaItem, OnMediaItem, item_of
 from client_sdk.media.sending import OnWifi, Sender
 from client_sdk.parts import Parts
@@ -24,17 +25,12 @@ from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
 from client_sdk.store.writing import Author, LocalWrite, commit
 from client_sdk.wire import MediaLink, PublishRequest
-from field_schemas.media import MediaRef, media_fields
-from field_schemas.media_findings import CheckFinding
-from field_schemas.places import Position
+from field_schemas.media import MediaRef, media_fields, safe_name
 from field_schemas.policies import Policy
 from field_schemas.record import Record, RecordType, type_of
 from field_schemas.types.media_check import MediaCheck
 from media import exif
-from media.checks.claims import CaptureTime
 from media.derivatives import Region
-from media.tus import safe_name
-from sync.clock import estimate
 
 R = TypeVar("R", bound=Record)
 PictureSize = Literal["thumbnail", "screen"]
@@ -46,8 +42,11 @@ class MediaDevice(AttendingDevice):
     """What a device does with photos and videos. But for `media_file`, `public_picture` and
     `upload_headers` nothing here needs the network."""
 
-    def __init__(self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi) -> None:
+    def __init__(
+        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi, model: str | None
+    ) -> None:
         super().__init__(parts)
+        self._model = model
         self._connection = connection
         self._addresses = addresses
         self._folder = folder_of(parts.path)
@@ -77,11 +76,11 @@ class MediaDevice(AttendingDevice):
     ) -> Attached[R]:
         """Name the photo, video or recording `file` in `record`, and let its bytes follow when the network allows.
 
-        The device keeps a copy of its own until the server has said that it holds it. `field` is needed where the
-        type has more than one for media; `entry` makes what goes into it, where that is more than the MediaRef.
-        Evidence is sent before all else. Raises NotAllowed, Invalid (`media_refused`, `media_empty`, and
-        `digest_unsupported` where this device cannot compute the server's digest) or OSError; then nothing has
-        happened.
+        The record tells when and where the file says it was made. The device keeps a copy of its own until the
+        server has said that it holds it. `field` is needed where the type has more than one for media; `entry` makes
+        what goes into it, where that is more than the MediaRef. Evidence is sent before all else. Raises NotAllowed,
+        Invalid (`media_refused`, `media_empty`, and `digest_unsupported` where this device cannot compute the
+        server's digest) or OSError; then nothing has happened.
         """
         spec = type_of(type(record))
         account = self._parts.sessions.account
@@ -91,11 +90,13 @@ class MediaDevice(AttendingDevice):
             if taken.media_type is None:
                 raise Invalid("media_empty" if not taken.size else "media_refused", str(file))
             name = safe_name(Path(file).name)
-            ref = MediaRef(taken.digest, taken.size, taken.media_type, name=name or None)
+            origin = await asyncio.to_thread(exif.origin, taken.path)
+            ref = told(MediaRef(taken.digest, taken.size, taken.media_type, name=name or None), origin)
             urgency = Urgency.EVIDENCE if evidence else urgency_of(taken.media_type)
             queued = QueuedMedia(taken.digest, taken.media_type, taken.size, name, urgency)
             named = field or _only_field(spec)
-            warnings = await asyncio.to_thread(self._warnings, taken, record)
+            near = await self._store.run(around, record)
+            claims = claims_of(record, ref, near, self._parts.clock, self._model)
             writes = _naming(self._batch(), record, named, entry(ref) if entry else ref)
             self._sender.expect()
             row = await self._store.run(_attach, self._author(), writes, taken, queued, MediaUse(record.id, named))
@@ -103,7 +104,7 @@ class MediaDevice(AttendingDevice):
         finally:
             taken.path.unlink(missing_ok=True)
         updated: R = self._typed(type(record), row.id, row.version, row.fields)
-        return Attached(updated, ref, tuple(warnings))
+        return Attached(updated, ref, tuple(exif.warnings(origin, claims)))
 
     async def media(self) -> list[MediaItem]:
         """The photos and videos attached on this device, in order: where each stands, and what its check found."""
@@ -177,19 +178,6 @@ class MediaDevice(AttendingDevice):
             part.unlink(missing_ok=True)
             raise Offline("what arrived is not what was asked for")
         await self._store.run(_keep_copy, part, name, record, self._parts.clock.now_ms())
-
-    def _warnings(self, taken: TakenFile, record: Record) -> list[CheckFinding]:
-        """What would keep a file that was just made from being verified, as the server will see it."""
-        clock = self._parts.clock
-        captured = clock.captured()
-        bounded = estimate(captured, clock.now_ms())
-        spec = type_of(type(record))
-        place = getattr(record, spec.place) if spec.place else None
-        return exif.warnings(
-            exif.origin(taken.path),
-            CaptureTime(ms=bounded.ms, error_ms=bounded.error_ms, wall_ms=captured.wall_ms),
-            place if isinstance(place, Position) else None,
-        )
 
     def _tell_media(self, queued: QueuedMedia) -> None:
         for observer in tuple(self._media_observers):

@@ -1,4 +1,4 @@
-"""A file's position against the place of its task, which may be an area."""
+"""A file's position against the place of its task, which may be an area, and against the record's unit grid."""
 
 import math
 
@@ -14,13 +14,18 @@ _Corner = tuple[float, float]
 
 def check_task_place(found: Position, place: Position | Area, thresholds: Thresholds) -> list[CheckFinding]:
     """Whether a file was made at the place of its task; nothing for an area that is none."""
-    if isinstance(place, Position):
-        return [judged("task_place", found, place, between_m(found, place), thresholds.photo_task_gap_m, thresholds)]
-    gap_m = outside_m(found, place)
+    if isinstance(place, Area):
+        return check_area("task_place", found, place, thresholds)
+    return [judged("task_place", found, place, between_m(found, place), thresholds.photo_task_gap_m, thresholds)]
+
+
+def check_area(name: str, found: Position, area: Area, thresholds: Thresholds) -> list[CheckFinding]:
+    """The finding `name`_matches or `name`_differs; nothing for an area that is none."""
+    gap_m = outside_m(found, area)
     if gap_m is None:
         return []
-    claimed = f"area of {len(place.rings[0]) - 1} corners {place.datum}"
-    return [judged("task_place", found, claimed, gap_m, thresholds.photo_task_gap_m, thresholds)]
+    claimed = f"area of {len(area.rings[0]) - 1} corners {area.datum}"
+    return [judged(name, found, claimed, gap_m, thresholds.photo_task_gap_m, thresholds)]
 
 
 def outside_m(position: Position, area: Area) -> float | None:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import msgspec
 
+from field_schemas.media import MediaRef
 from field_schemas.places import Area, Position
 
 
@@ -22,23 +23,29 @@ class CaptureTime(msgspec.Struct, frozen=True, kw_only=True):
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What the record, its task and the enrolment of the device say of a photo or video.
 
-    `digest` as `sha256:<hex>` or `sm3:<hex>`. `related` are records that belong to one matter with `record` (its
-    task, its case): the same picture in them is no reuse. `device` is the model of the enrolled device, with or
-    without its make.
+    `digest` as `sha256:<hex>` or `sm3:<hex>`; `ref` is how the record names it. `related` are records that belong to
+    one matter with `record`: the same picture in them is no reuse. `grid` is the unit grid of a record that says no
+    more of its place. `device` is the model of the enrolled device, with or without its make.
     """
 
     digest: str
     record: UUID
     capture: CaptureTime
+    ref: MediaRef | None = None
     related: frozenset[UUID] = frozenset()
     position: Position | None = None
     task_place: Position | Area | None = None
+    grid: Area | None = None
     device: str | None = None
 
 
 class SeenPicture(msgspec.Struct, frozen=True):
-    """A picture that a record names: the digest of its bytes, and its perceptual hash where it has one."""
+    """A picture that a record names: the digest of its bytes, and its perceptual hash where it has one.
+
+    `noted_ms` is when that was first found.
+    """
 
     record: UUID
     digest: str
     fingerprint: int | None
+    noted_ms: int = 0

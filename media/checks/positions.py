@@ -10,18 +10,20 @@ _FAULTS = {
     PositionFault.MALFORMED: "place_malformed",
     PositionFault.ZERO: "place_zero",
     PositionFault.DATUM_UNKNOWN: "place_datum_unknown",
+    PositionFault.NO_FIX: "place_without_fix",
 }
 
 
 def check_stated(origin: Origin) -> list[CheckFinding]:
     """What is missing from, wrong with or assumed of the position that a file states."""
+    findings = []
     if origin.position_fault is not None:
-        return [CheckFinding(_FAULTS[origin.position_fault], origin.datum_written)]
-    if origin.position is None:
-        return [CheckFinding("place_missing")]
-    if origin.datum_written is None:
-        return [CheckFinding("place_datum_assumed", shown(origin.position))]
-    return []
+        findings.append(CheckFinding(_FAULTS[origin.position_fault], origin.datum_written))
+    elif origin.position is None:
+        findings.append(CheckFinding("place_missing"))
+    if origin.position is not None and origin.datum_written is None:
+        findings.append(CheckFinding("place_datum_assumed", shown(origin.position)))
+    return findings
 
 
 def check_position(found: Position, claimed: Position, thresholds: Thresholds) -> CheckFinding:

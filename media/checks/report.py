@@ -6,14 +6,11 @@ from uuid import UUID
 import msgspec
 
 from field_schemas.media_findings import CheckFinding, Verdict, verdict_of
-from media.checks.areas import check_task_place
 from media.checks.claims import Claims, SeenPicture
-from media.checks.positions import check_position, check_stated
+from media.checks.origins import check_origin
 from media.checks.reuse import check_reuse
-from media.checks.times import check_time
-from media.checks.traces import check_device, check_editing, check_screen, check_thumbnail
+from media.checks.traces import check_thumbnail
 from media.inspection.facts import Facts
-from media.metadata.facts import Origin, PhotoFacts
 from media.thresholds import Thresholds
 
 
@@ -34,7 +31,8 @@ def check(
     findings = (
         *_check_digest(facts, claims),
         *facts.faults,
-        *_check_origin(facts.origin, claims, limits),
+        *_check_told(facts, claims),
+        *(check_origin(facts.origin, claims, limits) if facts.origin else ()),
         *check_thumbnail(facts.thumbnail_bits, limits),
         *reuse.findings,
     )
@@ -49,31 +47,11 @@ def _check_digest(facts: Facts, claims: Claims) -> list[CheckFinding]:
     return [CheckFinding(code, facts.digest, claims.digest)]
 
 
-def _check_origin(origin: Origin | None, claims: Claims, thresholds: Thresholds) -> list[CheckFinding]:
-    """What the file says of its own making. Without EXIF nothing is compared, and nothing stands in for it."""
-    if origin is None:
-        return []
-    findings = check_screen(origin) if isinstance(origin, PhotoFacts) else []
-    if isinstance(origin, PhotoFacts) and not origin.has_exif:
-        return [*findings, CheckFinding("metadata_damaged" if origin.exif_damaged else "metadata_missing")]
-    return [
-        *findings,
-        *([CheckFinding("metadata_damaged")] if isinstance(origin, PhotoFacts) and origin.exif_damaged else []),
-        *check_time(origin, claims.capture, thresholds),
-        *_check_place(origin, claims, thresholds),
-        check_device(origin, claims),
-        *check_editing(origin, thresholds),
-    ]
-
-
-def _check_place(origin: Origin, claims: Claims, thresholds: Thresholds) -> list[CheckFinding]:
-    findings = check_stated(origin)
-    if origin.position is None:
-        return findings
-    if claims.position is None and claims.task_place is None:
-        return [*findings, CheckFinding("place_not_claimed")]
-    if claims.position is not None:
-        findings.append(check_position(origin.position, claims.position, thresholds))
-    if claims.task_place is not None:
-        findings += check_task_place(origin.position, claims.task_place, thresholds)
+def _check_told(facts: Facts, claims: Claims) -> list[CheckFinding]:
+    """Size and kind as the record states them. Some clients tell the kind by the name: nobody's fault."""
+    ref, findings = claims.ref, []
+    if ref is not None and facts.digest and ref.size != facts.size_bytes:
+        findings.append(CheckFinding("size_differs", f"{facts.size_bytes} bytes", f"{ref.size} bytes"))
+    if ref is not None and facts.media_type is not None and ref.media_type != facts.media_type:
+        findings.append(CheckFinding("kind_differs", facts.media_type, ref.media_type))
     return findings

@@ -13,7 +13,8 @@ MAX_NEAR_BITS = 7
 
 
 class SeenPictures(Protocol):
-    """All uses of pictures by anyone. Remembering the same use again changes nothing."""
+    """All uses of pictures by anyone. Remembering the same use again changes nothing, nor when it
+    was first noted."""
 
     async def remember(self, use: SeenPicture) -> None:
         """Note that a record uses a picture."""
@@ -34,6 +35,8 @@ class SeenInMemory:
 
     async def remember(self, use: SeenPicture) -> None:
         """Note that a record uses a picture."""
+        if any(known.record == use.record for known in self._by_digest[use.digest]):
+            return
         self._by_digest[use.digest].add(use)
         if use.fingerprint is not None:
             for at, band in enumerate(bands(use.fingerprint)):

@@ -15,6 +15,7 @@ class PositionFault(enum.StrEnum):
     MALFORMED = "malformed"
     ZERO = "zero"
     DATUM_UNKNOWN = "datum_unknown"
+    NO_FIX = "no_fix"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,7 +23,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `taken` is the time as written, ISO 8601 without zone; `taken_ms` is true UTC ms, known when `zone` says how:
     by an offset in the file, by the GPS time beside it, or because the format counts in UTC. Without that,
-    `local_ms` is `taken` as if it were UTC.
+    `local_ms` is `taken` as if it were UTC. `gps_ms` is the GPS time beside it, UTC ms. A `position_fault` of NO_FIX
+    comes with the position.
     """
 
     make: str | None = None
@@ -32,6 +34,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taken_ms: int | None = None
     local_ms: int | None = None
     zone: Literal["offset", "gps", "utc"] | None = None
+    gps_ms: int | None = None
     position: Position | None = None
     position_fault: PositionFault | None = None
     datum_written: str | None = None

@@ -16,7 +16,9 @@ MINUTE_MS, QUARTER_MS = 60_000, 15 * 60_000
 FIX_AGE_MS = 6 * MINUTE_MS
 """How old the GPS time in a photo may be for the zone to follow from it; zones lie a quarter of an hour apart."""
 EAST_MS, WEST_MS = 14 * 60 * MINUTE_MS, -12 * 60 * MINUTE_MS
-"""The zones there are."""
+"""The easternmost and the westernmost zone."""
+_ODD_ZONES_MIN = frozenset({-570, -210, -150, 210, 270, 330, 345, 390, 525, 570, 630, 765, 825})
+"""Zones that are no whole hours; with these, all zones people live in (IANA, 2025)."""
 ZERO_DEGREES = 1e-4
 """Both degrees closer to 0 than this: a position that was never measured."""
 
@@ -41,10 +43,11 @@ class Moment(msgspec.Struct, frozen=True):
     local_ms: int
     utc_ms: int | None
     zone: Literal["offset", "gps"] | None
+    gps_ms: int | None
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A position, or why there is none; `datum` as the file writes it."""
+    """A position, or why there is none that counts; `datum` as the file writes it."""
 
     position: Position | None = None
     fault: PositionFault | None = None
@@ -59,14 +62,14 @@ def moment_of(tags: Tags) -> Moment | None:
     fraction = re.match(r"\d{1,3}", _words(tags.exif, _SUBSECOND))
     local_ms += int(fraction[0].ljust(3, "0")) if fraction else 0
     written = datetime.fromtimestamp(local_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    gps_ms = _gps_time(tags.gps)
     offset_ms = zone_offset(_words(tags.exif, _OFFSET_TAKEN) or _words(tags.exif, _OFFSET))
     if offset_ms is not None:
-        return Moment(written, local_ms, local_ms - offset_ms, "offset")
-    gps_ms = _gps_time(tags.gps)
-    offset_ms = None if gps_ms is None else _offset_between(local_ms, gps_ms)
+        return Moment(written, local_ms, local_ms - offset_ms, "offset", gps_ms)
+    offset_ms = None if gps_ms is None or _without_fix(tags) else _offset_between(local_ms, gps_ms)
     if offset_ms is not None:
-        return Moment(written, local_ms, local_ms - offset_ms, "gps")
-    return Moment(written, local_ms, None, None)
+        return Moment(written, local_ms, local_ms - offset_ms, "gps", gps_ms)
+    return Moment(written, local_ms, None, None, gps_ms)
 
 
 def saved_time(tags: Tags) -> int | None:
@@ -89,7 +92,8 @@ def place_of(tags: Tags) -> Place:
         return Place(fault=PositionFault.DATUM_UNKNOWN, datum=written)
     accuracy = _first(tags.gps.get(_GPS_ERROR))
     radius = accuracy if accuracy is not None and 0 <= accuracy <= 1_000_000 else None
-    return Place(Position(lon, lat, _DATUMS.get(name, Datum.WGS84), radius), datum=written or None)
+    position = Position(lon, lat, _DATUMS.get(name, Datum.WGS84), radius)
+    return Place(position, PositionFault.NO_FIX if _without_fix(tags) else None, written or None)
 
 
 def local_time(words: str) -> int | None:
@@ -120,7 +124,13 @@ def _offset_between(local_ms: int, gps_ms: int) -> int | None:
     offset_ms = round((local_ms - gps_ms) / QUARTER_MS) * QUARTER_MS
     if abs(local_ms - gps_ms - offset_ms) > FIX_AGE_MS or not WEST_MS <= offset_ms <= EAST_MS:
         return None
-    return offset_ms
+    lived_in = offset_ms % (60 * MINUTE_MS) == 0 or offset_ms // MINUTE_MS in _ODD_ZONES_MIN
+    return offset_ms if lived_in else None
+
+
+def _without_fix(tags: Tags) -> bool:
+    """Whether the receiver had no fix when the photo was taken: time and position are those of the last one."""
+    return _words(tags.gps, _GPS_STATUS).strip().upper() == "V"
 
 
 def _gps_time(gps: Mapping[int, Value]) -> int | None:

@@ -45,6 +45,7 @@ def photo_facts(media_type: MediaType, size_bytes: int, container: Container) ->
         taken_ms=moment.utc_ms if moment else None,
         local_ms=moment.local_ms if moment else None,
         zone=moment.zone if moment else None,
+        gps_ms=moment.gps_ms if moment else None,
         position=place.position,
         position_fault=place.fault,
         datum_written=place.datum,

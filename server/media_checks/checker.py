@@ -1,13 +1,13 @@
 """The check of media that has arrived: what was claimed of it, what the file says, and the record of the verdict."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from field_schemas.media import DigestName
+from field_schemas.media import DigestName, ref_in
 from field_schemas.places import Area, Position
 from field_schemas.registry import Registry
 from field_schemas.types.media_check import MediaCheck
@@ -17,12 +17,11 @@ from media.checks.seen import SeenPictures
 from media.inspection.inspector import Inspector
 from media.thresholds import Thresholds
 from server.media.arrivals import Arrival
+from server.media_checks.matters import TASK, fields_of, related
+from server.media_checks.whereabouts import grid_of, place_of
 from server.storage.database import Database
 from sync.clock import Milliseconds
-from sync.storage import StoredRecord
-
-_TASK = "task"
-"""The field by which a record says which task it belongs to."""
+from sync.storage import ReadTransaction, StoredRecord
 
 
 class MediaChecker:
@@ -48,10 +47,15 @@ class MediaChecker:
         """The record that tells what `file` proves of the record that names it."""
         digest, record = arrival.blob.digest, arrival.record
         facts = await self._inspector.inspect(file, _digest_name(digest))
-        claims = await self._claims(arrival)
-        earlier = await self._seen.near(digest, facts.fingerprint, self._thresholds.photo_same_bits)
-        report = check(claims, facts, earlier, self._thresholds)
-        await self._seen.remember(SeenPicture(record.id, digest, facts.fingerprint))
+        near = await self._seen.near(digest, facts.fingerprint, self._thresholds.photo_same_bits)
+        async with self._database.store.reading() as tx:
+            users = await tx.records({use.record for use in near} - {record.id})
+            claims = await self._claims(tx, arrival, [user for user in users.values() if not user.deleted])
+        gone = {key for key, user in users.items() if user.deleted}
+        for key in gone:
+            await self._seen.forget(key)
+        report = check(claims, facts, [use for use in near if use.record not in gone], self._thresholds)
+        await self._seen.remember(SeenPicture(record.id, digest, facts.fingerprint, self._now_ms()))
         return MediaCheck(
             media=digest,
             record_type=record.type,
@@ -64,37 +68,36 @@ class MediaChecker:
             earlier=list(report.earlier),
         )
 
-    async def _claims(self, arrival: Arrival) -> Claims:
-        change = arrival.change
-        place = self._place(arrival.record)
-        task = await self._task(arrival.record)
+    async def _claims(self, tx: ReadTransaction, arrival: Arrival, users: Sequence[StoredRecord]) -> Claims:
+        """What is claimed of a file; `users` are the other records that use it, or a picture like it."""
+        record, change = arrival.record, arrival.change
+        task = await _task(tx, record)
+        place = place_of(self._registry, record)
+        task_place = place_of(self._registry, task) if task else place if isinstance(place, Area) else None
         return Claims(
             digest=arrival.blob.digest,
-            record=arrival.record.id,
-            capture=CaptureTime(ms=change.captured_ms, error_ms=change.error_ms, received_ms=change.received_ms),
-            related=frozenset({task.id} if task else ()),
+            record=record.id,
+            capture=CaptureTime(
+                ms=change.captured_ms,
+                error_ms=change.error_ms,
+                wall_ms=change.wall_ms,
+                received_ms=change.received_ms,
+            ),
+            ref=ref_in(msgspec.msgpack.decode(change.fields), arrival.blob.digest),
+            related=await related(tx, self._registry, record, users),
             position=place if isinstance(place, Position) else None,
-            task_place=self._place(task) if task else place if isinstance(place, Area) else None,
+            task_place=task_place,
+            grid=None if place or task_place else await grid_of(tx, task or record),
             device=arrival.device.model,
         )
 
-    async def _task(self, record: StoredRecord) -> StoredRecord | None:
-        named = _fields(record).get(_TASK)
-        if not isinstance(named, str):
-            return None
-        async with self._database.store.reading() as tx:
-            return (await tx.records([UUID(named)])).get(UUID(named))
 
-    def _place(self, record: StoredRecord) -> Position | Area | None:
-        spec = self._registry.get(record.type)
-        value = _fields(record).get(spec.place) if spec.place else None
-        if value is None:
-            return None
-        return msgspec.convert(value, Area) if "rings" in value else msgspec.convert(value, Position)
-
-
-def _fields(record: StoredRecord) -> dict[str, Any]:
-    return msgspec.msgpack.decode(record.fields, type=dict[str, Any])
+async def _task(tx: ReadTransaction, record: StoredRecord) -> StoredRecord | None:
+    named = fields_of(record).get(TASK)
+    if not isinstance(named, str):
+        return None
+    task = (await tx.records([UUID(named)])).get(UUID(named))
+    return None if task is None or task.deleted else task
 
 
 def _digest_name(digest: str) -> DigestName:

@@ -29,6 +29,7 @@ class SeenInDatabase:
             "digest": use.digest,
             "record": use.record,
             "fingerprint": None if mark is None else _signed(mark),
+            "noted_ms": use.noted_ms,
             **{column.name: quarter for column, quarter in zip(_BANDS, quarters, strict=True)},
         }
         async with self._database.engine.begin() as connection:
@@ -40,10 +41,14 @@ class SeenInDatabase:
         if fingerprint is not None:
             pairs = zip(_BANDS, bands(fingerprint), strict=True)
             wanted += [column.in_(list(probes(band))) for column, band in pairs]
-        parts = (select(seen.c.record, seen.c.digest, seen.c.fingerprint).where(one) for one in wanted)
+        columns = (seen.c.record, seen.c.digest, seen.c.fingerprint, seen.c.noted_ms)
+        parts = (select(*columns).where(one) for one in wanted)
         async with self._database.read_engine.connect() as connection:
             rows = (await connection.execute(union(*parts))).all()
-        uses = [SeenPicture(record, name, None if mark is None else _unsigned(mark)) for record, name, mark in rows]
+        uses = [
+            SeenPicture(record, name, None if mark is None else _unsigned(mark), noted)
+            for record, name, mark, noted in rows
+        ]
         found = [use for use in uses if use.digest == digest or _is_near(use, fingerprint, within_bits)]
         return sorted(found, key=lambda use: (use.record.int, use.digest))
 

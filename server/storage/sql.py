@@ -160,6 +160,7 @@ def change_of(
         fields=row[18],
         before=row[19],
         type_version=row[20],
+        wall_ms=row[21],
     )
 
 

@@ -54,6 +54,7 @@ changes = Table(
     Column("fields", LargeBinary, nullable=False),
     Column("before", LargeBinary, nullable=False),
     Column("type_version", BigInteger, nullable=False, server_default="1"),
+    Column("wall_ms", BigInteger),
     Index("changes_of_record", "record"),
 )
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from media.checks.claims import SeenPicture
@@ -43,10 +44,11 @@ async def test_the_same_file(seen: SeenPictures) -> None:
 
 
 async def test_once(seen: SeenPictures) -> None:
-    """Remembering the same use again changes nothing."""
-    for _ in range(2):
-        await seen.remember(use(1, 7))
-    assert await seen.near("", 7, 0) == [use(1, 7)]
+    """Remembering the same use again changes nothing, not even when it was noted."""
+    first = msgspec.structs.replace(use(1, 7), noted_ms=5)
+    await seen.remember(first)
+    await seen.remember(msgspec.structs.replace(first, noted_ms=6))
+    assert await seen.near("", 7, 0) == [first]
 
 
 async def test_two_records_use_one_file(seen: SeenPictures) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from field_schemas.datum import EARTH_RADIUS_M, Datum, convert
+from field_schemas.media import MediaRef
 from field_schemas.media_findings import FINDINGS, CheckFinding, Effect, Proof, Verdict, verdict_of
 from field_schemas.places import Area, Position
 from field_schemas.record import type_of
@@ -24,12 +25,14 @@ from media.inspection.facts import Facts
 from media.metadata.video import read_video
 from media.thresholds import Thresholds
 from tests.films import film
-from tests.photos import Shot, photo
+from tests.photos import Shot, encoded, exif_of, photo, scene
 
 TAKEN = datetime(2026, 11, 20, 1, 30, tzinfo=UTC)
 TAKEN_MS = int(TAKEN.timestamp() * 1000)
+HERE = "+22.5410+114.0590/"
 RECORD, OTHER, TASK = UUID(int=1), UUID(int=2), UUID(int=3)
 DIGEST = "sha256:" + "a" * 64
+SIZE = 20_000
 CAPTURE = CaptureTime(ms=TAKEN_MS + 30_000, error_ms=2_000, received_ms=TAKEN_MS + 7_200_000)
 CLAIMS = Claims(
     digest=DIGEST,
@@ -45,14 +48,21 @@ def claims(**changes: object) -> Claims:
     return msgspec.structs.replace(CLAIMS, **changes)
 
 
-def captured(**changes: object) -> Claims:
-    """The same, captured at another time."""
-    return claims(capture=msgspec.structs.replace(CAPTURE, **changes))
+def captured(told_at: datetime | None = None, **changes: object) -> Claims:
+    """The same, captured at another time; `told_at` is when the record says that the photo was taken."""
+    ref = None if told_at is None else MediaRef(DIGEST, SIZE, "image/jpeg", captured_at=told_at)
+    return claims(capture=msgspec.structs.replace(CAPTURE, **changes), ref=ref)
+
+
+def told(**changes: object) -> Claims:
+    """The same, with a record that tells more of the photo."""
+    return claims(ref=msgspec.structs.replace(MediaRef(DIGEST, SIZE, "image/jpeg"), **changes))
 
 
 def facts_of(shot: Shot) -> Facts:
     """The facts of an intact photo file."""
-    return Facts(digest=DIGEST, photo=read(photo(shot)), fingerprint=0b1011)
+    read_of_it = read(photo(shot))
+    return Facts(digest=DIGEST, size_bytes=SIZE, media_type="image/jpeg", photo=read_of_it, fingerprint=0b1011)
 
 
 def checked(shot: Shot, claimed: Claims = CLAIMS, *earlier: SeenPicture) -> Report:
@@ -107,6 +117,10 @@ def test_other_bytes_are_suspect() -> None:
         (Shot(model="P50"), CLAIMS, "device_differs"),
         (Shot(software="Adobe Photoshop 25.0"), CLAIMS, "editor_named"),
         (Shot(software="Meitu 10"), CLAIMS, "editor_named"),
+        (Shot(), told(size=1), "size_differs"),
+        (Shot(), told(captured_at=TAKEN - timedelta(days=3)), "time_differs"),
+        (Shot(taken="2026-11-20T10:30:00", saved=None), told(captured_at=TAKEN + timedelta(hours=1)), "time_differs"),
+        (Shot(), told(place=Position(10.0, 50.0)), "told_place_differs"),
     ],
 )
 def test_contradictions_are_suspect(shot: Shot, claimed: Claims, code: str) -> None:
@@ -120,6 +134,12 @@ def test_contradictions_are_suspect(shot: Shot, claimed: Claims, code: str) -> N
     ("shot", "claimed", "code"),
     [
         (Shot(offset=None), CLAIMS, "time_zone_unknown"),
+        (Shot(offset=None, gps_time=TAKEN - timedelta(minutes=60)), CLAIMS, "time_zone_unknown"),
+        (Shot(offset=None, gps_time=TAKEN - timedelta(minutes=31)), CLAIMS, "time_zone_unknown"),
+        (Shot(gps_time=TAKEN - timedelta(days=3)), CLAIMS, "gps_time_differs"),
+        (Shot(offset=None, gps_time=TAKEN - timedelta(days=3)), CLAIMS, "gps_time_differs"),
+        (Shot(), told(media_type="image/png"), "kind_differs"),
+        (Shot(), captured(ms=TAKEN_MS + 7_200_000, told_at=TAKEN), "time_long_before"),
         (Shot(taken=None), CLAIMS, "time_missing"),
         (Shot(), captured(error_ms=None), "capture_unbounded"),
         (Shot(), captured(error_ms=86_400_000), "capture_unbounded"),
@@ -148,6 +168,23 @@ def test_wrong_phone_clock_is_no_fraud() -> None:
     report = checked(Shot(), wrong)
     assert named(report, "time_by_wrong_clock").measured == 10_800
     assert report.verdict is Verdict.UNVERIFIED
+
+
+def test_wrong_phone_clock_is_no_fraud_after_the_receipt() -> None:
+    """A phone whose clock is ahead takes photos of the future: that is its clock, and known by what it says."""
+    ahead = Shot(taken="2026-11-20T10:30:00", saved="2026-11-20T10:30:01")
+    wrong = captured(ms=TAKEN_MS, wall_ms=TAKEN_MS + 3_600_000, received_ms=TAKEN_MS + 10_000)
+    report = checked(ahead, wrong)
+    assert named(report, "time_by_wrong_clock").measured == 3_600
+    assert report.verdict is Verdict.UNVERIFIED
+    right = captured(ms=TAKEN_MS, wall_ms=TAKEN_MS, received_ms=TAKEN_MS + 10_000)
+    assert named(checked(ahead, right), "time_after_receipt").effect is Effect.CONTRADICTS
+
+
+def test_photo_taken_before_the_report() -> None:
+    """Who takes a photo and reports in twenty minutes tells when it was taken; without that it is off."""
+    assert checked(Shot(), captured(told_at=TAKEN, ms=TAKEN_MS + 1_200_000)).verdict is Verdict.VERIFIED
+    assert checked(Shot(), captured(ms=TAKEN_MS + 1_200_000)).verdict is Verdict.SUSPECT
 
 
 def test_zone_by_gps_is_told() -> None:
@@ -237,17 +274,36 @@ def test_place_of_the_task(place: Position | Area, verdict: Verdict) -> None:
     assert checked(Shot(), claims(task_place=place)).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("west", "code", "verdict"),
+    [(114.05, "grid_matches", Verdict.VERIFIED), (114.07, "grid_differs", Verdict.SUSPECT)],
+)
+def test_grid_of_a_record_without_position(west: float, code: str, verdict: Verdict) -> None:
+    """Where neither record nor task states a position, the unit grid stands for it."""
+    ring = [(west, 22.53), (west + 0.02, 22.53), (west + 0.02, 22.55), (west, 22.55), (west, 22.53)]
+    report = checked(Shot(), claims(position=None, grid=Area(rings=[ring])))
+    assert (named(report, code).unit, report.verdict) == ("m", verdict)
+    assert code not in {found.code for found in checked(Shot(), claims(grid=Area(rings=[ring]))).findings}
+
+
 def test_the_same_file_elsewhere() -> None:
     """A file that another record used already is suspect, and the report names that record."""
     report = checked(Shot(), CLAIMS, SeenPicture(OTHER, DIGEST, None))
     assert (named(report, "seen_same").measured, report.earlier, report.verdict) == (0, (OTHER,), Verdict.SUSPECT)
 
 
-@pytest.mark.parametrize(("bits", "verdict"), [(6, Verdict.SUSPECT), (7, Verdict.VERIFIED)])
+@pytest.mark.parametrize(("bits", "verdict"), [(6, Verdict.UNVERIFIED), (7, Verdict.VERIFIED)])
 def test_nearly_the_same_picture_elsewhere(bits: int, verdict: Verdict) -> None:
-    """A picture within the threshold of one used elsewhere is suspect; one beyond it is another picture."""
+    """Forms and meters look alike: a picture like one used elsewhere is a gap, one beyond the threshold another."""
     seen = SeenPicture(OTHER, "sha256:" + "c" * 64, 0b1011 ^ (1 << bits) - 1 << 20)
     assert checked(Shot(), CLAIMS, seen).verdict is verdict
+
+
+def test_who_came_later_is_no_reason() -> None:
+    """A photo that is checked again is compared with those that were used before it, not with later ones."""
+    own, later = SeenPicture(RECORD, DIGEST, None, 5), SeenPicture(OTHER, DIGEST, None, 6)
+    assert checked(Shot(), CLAIMS, own, later).verdict is Verdict.VERIFIED
+    assert checked(Shot(), claims(record=OTHER), own, later).earlier == (RECORD,)
 
 
 def test_the_same_matter_may_show_a_thing_twice() -> None:
@@ -300,6 +356,24 @@ def test_video() -> None:
     assert facts.video is not None
     assert (facts.video.width, facts.video.duration_ms) == (1920, 120_000)
     assert check(CLAIMS, facts, ()).verdict is Verdict.VERIFIED
+
+
+def test_video_by_a_camera_that_writes_local_time() -> None:
+    """Where the format has UTC some cameras write local time: no contradiction, but a film of days ago is one."""
+    camera = {"com.android.manufacturer": "HUAWEI", "com.android.model": "P60"}
+    by_local, old = film(TAKEN + timedelta(hours=8), HERE, camera), film(TAKEN - timedelta(days=5), HERE, camera)
+    reports = [
+        check(CLAIMS, Facts(digest=DIGEST, video=read_video(data, "video/mp4")), ()) for data in (by_local, old)
+    ]
+    assert [report.verdict for report in reports] == [Verdict.UNVERIFIED, Verdict.SUSPECT]
+    assert named(reports[0], "time_zone_unknown").found == "2026-11-20T09:30:00.000+00:00"
+
+
+def test_position_without_fix() -> None:
+    """A position of the last fix, with none at the moment of the photo, proves nothing and blames nobody."""
+    old = read(encoded(scene(1), exif=exif_of(Shot(), {9: "V"})))
+    report = check(CLAIMS, Facts(digest=DIGEST, photo=old), ())
+    assert (named(report, "place_without_fix").effect, report.verdict) == (Effect.MISSING, Verdict.UNVERIFIED)
 
 
 def test_video_by_apple() -> None:

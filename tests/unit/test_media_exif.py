@@ -5,7 +5,9 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
 import pytest
 from PIL.TiffImagePlugin import IFDRational
 
@@ -13,7 +15,7 @@ from field_schemas.datum import Datum, distance_m
 from field_schemas.media_findings import CheckFinding
 from field_schemas.places import Position
 from media import exif
-from media.checks.claims import CaptureTime
+from media.checks.claims import CaptureTime, Claims
 from media.metadata.facts import PositionFault
 from tests.heic import heic
 from tests.photos import NOTHING, Format, Shot, degrees, encoded, exif_of, photo, scene
@@ -156,9 +158,12 @@ CAPTURE = CaptureTime(ms=TAKEN_MS + 60_000, error_ms=1_000)
 HERE = Position(114.059, 22.541, accuracy_m=10)
 
 
-def warned(shot: Shot, capture: CaptureTime = CAPTURE) -> list[CheckFinding]:
+CLAIMS = Claims(digest="", record=UUID(int=1), capture=CAPTURE, position=HERE, device="Huawei P60")
+
+
+def warned(shot: Shot, **claimed: object) -> list[CheckFinding]:
     """What a device says about the photo."""
-    return exif.warnings(exif.read(photo(shot)), capture, HERE)
+    return exif.warnings(exif.read(photo(shot)), msgspec.structs.replace(CLAIMS, **claimed))
 
 
 def test_nothing_to_warn_of() -> None:
@@ -183,6 +188,14 @@ def test_warns_of_wrong_time() -> None:
 def test_warns_of_stripped_exif() -> None:
     """A photo from a messenger, stripped of everything, draws one warning and not five."""
     assert [warning.code for warning in warned(Shot(exif=False))] == ["metadata_missing"]
+
+
+def test_warns_of_all_that_the_server_would_say() -> None:
+    """Another camera, editing software, the wrong place of the task: the phone knows these as well."""
+    edited = Shot(make="Apple", model="iPhone 15", software="Adobe Photoshop 25.0")
+    task = Position(114.2, 22.541)
+    codes = {warning.code for warning in warned(edited, task_place=task)}
+    assert codes == {"device_differs", "editor_named", "task_place_differs"}
 
 
 def test_light_enough_for_a_phone() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from field_schemas.media import safe_name
 from media import tus
 from media.errors import MediaError
 
@@ -65,7 +66,7 @@ def test_any_metadata(header: str) -> None:
 )
 def test_names_with_paths_and_control_characters(name: str, shown: str) -> None:
     """Of a file name only what a person may safely read remains."""
-    assert tus.safe_name(name) == shown
+    assert safe_name(name) == shown
 
 
 def test_checksum() -> None:

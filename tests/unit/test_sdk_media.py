@@ -128,3 +128,28 @@ async def test_films_are_warned_of_too(tmp_path: Path, server: FakeServer) -> No
         good = await li.attach(made, put(tmp_path, "b.mp4", film(made_at, "+22.5400+114.0500/")))
     assert {warning.code for warning in bare.warnings} == {"time_missing", "place_missing"}
     assert good.warnings == ()
+
+
+async def test_the_record_tells_when_and_where(tmp_path: Path, server: FakeServer) -> None:
+    """What the file says of time and place stands in the record before the bytes travel."""
+    async with phone(tmp_path, server, "li") as li:
+        attached = await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", real_photo(Shot())))
+    assert attached.record.media == [attached.ref]
+    assert attached.ref.captured_at == datetime(2026, 11, 20, 1, 30, tzinfo=UTC)
+    assert attached.ref.place is not None
+    assert (attached.ref.place.lat, attached.ref.place.accuracy_m) == (pytest.approx(22.541), 5)
+
+
+async def test_warned_of_the_wrong_place_of_the_task(tmp_path: Path, server: FakeServer) -> None:
+    """Where the task lies, and the grid of a finding without position, the phone knows without network."""
+    ring = [(114.0, 22.0), (114.01, 22.0), (114.01, 22.01), (114.0, 22.01), (114.0, 22.0)]
+    await server.import_records("unit_grid", [{"code": GRID, "boundary": {"rings": [ring]}}])
+    await server.import_records("patrol_task", [{"subject": "x", "grid": GRID, "place": {"lon": 114.2, "lat": 22.5}}])
+    here = put(tmp_path, "a.jpg", real_photo(Shot()))
+    async with phone(tmp_path, server, "li") as li:
+        await li.sync()
+        (task,) = await li.find(PatrolTask)
+        of_task = await li.attach(await li.create(finding(task=task.id)), here)
+        of_grid = await li.attach(await li.create(finding(place=None)), here)
+    assert "task_place_differs" in {warning.code for warning in of_task.warnings}
+    assert "grid_differs" in {warning.code for warning in of_grid.warnings}

@@ -7,14 +7,33 @@ from media.checks.claims import Claims
 from media.metadata.facts import Origin, PhotoFacts
 from media.thresholds import Thresholds
 
-# Programs that change what a picture shows. A phone's own software tag is its version number.
+# Programs that change what a picture shows, by their whole names: cameras are called Dallmeier, Firefly Q6 or Canvas.
+# A phone's own software tag is its version number.
+_EDITORS = (
+    *("photoshop", "adobe lightroom", "lightroom", "adobe illustrator", "adobe firefly", "adobe express", "gimp"),
+    *(
+        "snapseed",
+        "meitu",
+        "meitupic",
+        "beautycam",
+        "b612",
+        "faceu",
+        "facetune",
+        "picsart",
+        "vsco",
+        "remini",
+        "canva",
+    ),
+    *("capcut", "pixelmator", "pixelmator pro", "affinity photo", "acdsee", "paint.net", "paintshop pro", "photopea"),
+    *("luminar", "luminar ai", "luminar neo", "polarr", "capture one", "darktable", "rawtherapee", "imagemagick"),
+    *("photodirector", "stable diffusion", "midjourney", "dall-e", "dall·e"),
+)
+_CHINESE_EDITORS = ("美图", "美颜", "剪映", "醒图", "轻颜")
 _EDITOR = re.compile(
-    r"photoshop|lightroom|illustrator|firefly|gimp|snapseed|meitu|美图|美颜|picsart|pixelmator|affinity|facetune|"
-    r"vsco|canva|capcut|剪映|醒图|轻颜|faceu|b612|beautycam|remini|acdsee|paint\.net|paint ?shop|photopea|luminar|"
-    r"polarr|capture one|darktable|rawtherapee|imagemagick|photodirector|stable diffusion|midjourney|dall",
+    rf"(?<![^\W_])(?:{'|'.join(map(re.escape, _EDITORS))})(?![^\W\d_])|{'|'.join(_CHINESE_EDITORS)}",
     re.IGNORECASE,
 )
-_REWRITER = re.compile(r"lavf|handbrake|ffmpeg", re.IGNORECASE)
+_REWRITER = re.compile(r"(?<![a-z])(?:lavf\d*|handbrake|ffmpeg)(?![a-z])", re.IGNORECASE)
 
 # Widths of phone screens in portrait, pixels, and from which ratio on no camera's picture looks like one.
 _SCREEN_WIDTHS = frozenset(

@@ -79,7 +79,8 @@ class _Step(msgspec.Struct, frozen=True):
 def filter_program(machine: str) -> bytes:
     """The filter for one of MACHINES: 8 bytes an instruction."""
     blocks = _blocks(MACHINES[machine])
-    starts, steps = {}, []
+    starts: dict[str, int] = {}
+    steps: list[_Step] = []
     for name, block in blocks.items():
         starts[name] = len(steps)
         steps += block

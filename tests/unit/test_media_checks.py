@@ -20,6 +20,7 @@ from field_schemas.types.media_check import MediaCheck
 from media.checks.areas import outside_m
 from media.checks.claims import CaptureTime, Claims, SeenPicture
 from media.checks.report import Report, check
+from media.checks.traces import check_editing
 from media.exif import read
 from media.inspection.facts import Facts
 from media.metadata.video import read_video
@@ -323,6 +324,21 @@ def test_device_as_enrolled(device: str | None, code: str) -> None:
     report = checked(Shot(), claims(device=device))
     assert named(report, code).found == "Huawei P60"
     assert report.verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("software", "edited"),
+    [
+        *((name, False) for name in ("Dallmeier DF5200", "Randall 1.2", "Canvas Camera 2", "Hawkeye Firefly Q6")),
+        *((name, False) for name in ("Gimpel 4.1", "HarmonyOS 4.2", "26.0.1")),
+        *((name, True) for name in ("Adobe Photoshop 25.0 (Windows)", "Adobe Firefly", "Canva", "GIMP 2.10.36")),
+        *((name, True) for name in ("Snapseed2", "com.meitu.meitupic", "美图秀秀 10", "DALL·E 3", "Paint.NET 5")),
+    ],
+)
+def test_editors_by_their_whole_names(software: str, edited: bool) -> None:
+    """Editing software is told by its name, not by letters that cameras' names have as well."""
+    said = msgspec.structs.replace(read(photo(Shot())), software=software)
+    assert ("editor_named" in {finding.code for finding in check_editing(said, Thresholds())}) is edited
 
 
 def test_thumbnail_of_another_picture() -> None:

@@ -60,6 +60,7 @@ class Sessions:
             response.refresh_token,
             self._pinned_key(response),
             response.media_digest,
+            response.thresholds,
         )
 
     def _pinned_key(self, response: SessionResponse) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from field_schemas.access import Grant
 from field_schemas.media import DigestName
 from media.derivatives import Region
+from media.thresholds import Thresholds
 
 
 class EnrolledDevice(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     """A session's tokens and the user's grants. `expires_in` in s, `server_ms` UTC ms.
 
     `server_key` is the raw Ed25519 key by which the server signs receipts, base64url without padding. Media is named
-    by its `media_digest`.
+    by its `media_digest`, and checked by its `thresholds`.
     """
 
     user: str
@@ -48,6 +49,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     server_ms: int
     server_key: str = ""
     media_digest: DigestName = "sha256"
+    thresholds: Thresholds = Thresholds()
 
 
 class Me(msgspec.Struct, frozen=True):

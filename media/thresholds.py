@@ -8,7 +8,7 @@ from msgspec import Meta
 from field_schemas.labels import Label
 
 
-class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of the checks, units in the names.
 
     A distance is within bounds when it is at most its threshold plus the accuracies stated by both sides. What is
@@ -59,3 +59,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(ge=0, le=7),
         Label("视为相同画面的差异（64位中）", "Bits of 64 within which two photos are the same"),
     ] = 6
+
+
+def thresholds_of(settings: Thresholds) -> Thresholds:
+    """The thresholds alone of settings that hold more."""
+    return Thresholds(**{name: getattr(settings, name) for name in Thresholds.__struct_fields__})

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from field_schemas.registry import load_types
 from media.errors import Unavailable
 from media.inspection.inspector import Inspector
+from media.thresholds import thresholds_of
 from server.accounts.devices import Devices
 from server.accounts.sessions import SessionRules, Sessions
 from server.accounts.tokens import AccessTokens
@@ -139,7 +140,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
             media.close()
             await database.close()
 
-    facts = ServerFacts(tokens.life_s, signer.public_key, settings.media_digest)
+    facts = ServerFacts(tokens.life_s, signer.public_key, settings.media_digest, thresholds_of(settings))
     handlers: list[HTTPRouteHandler] = [
         *session_routes(gate, sessions, database.store, facts, clock),
         *push_routes(gate, queue, media.references, settings.max_batch, reading),

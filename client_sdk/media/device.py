@@ -97,6 +97,7 @@ class MediaDevice(AttendingDevice):
             named = field or _only_field(spec)
             near = await self._store.run(around, record)
             claims = claims_of(record, ref, near, self._parts.clock, self._model)
+            warnings = exif.warnings(origin, claims, account.thresholds if account else None)
             writes = _naming(self._batch(), record, named, entry(ref) if entry else ref)
             self._sender.expect()
             row = await self._store.run(_attach, self._author(), writes, taken, queued, MediaUse(record.id, named))
@@ -104,7 +105,7 @@ class MediaDevice(AttendingDevice):
         finally:
             taken.path.unlink(missing_ok=True)
         updated: R = self._typed(type(record), row.id, row.version, row.fields)
-        return Attached(updated, ref, tuple(exif.warnings(origin, claims)))
+        return Attached(updated, ref, tuple(warnings))
 
     async def media(self) -> list[MediaItem]:
         """The photos and videos attached on this device, in order: where each stands, and what its check found."""

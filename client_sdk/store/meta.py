@@ -11,6 +11,7 @@ from client_sdk.store.frames import IDENTITY, RECEIPT, frame, unframe
 from client_sdk.store.media import MediaRules
 from field_schemas.access import Grant
 from field_schemas.media import DigestName
+from media.thresholds import Thresholds
 from sync.clock import Anchor
 from sync.messages import Snapshot
 from sync.receipts import Receipt
@@ -23,7 +24,7 @@ class Account(msgspec.Struct, frozen=True):
     """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time.
 
     `server_key` is the server's key as it was told first; receipts must be signed by it. Media is named
-    by its `media_digest`.
+    by its `media_digest`, and checked by its `thresholds`.
     """
 
     user: str
@@ -34,6 +35,7 @@ class Account(msgspec.Struct, frozen=True):
     refresh_token: str = ""
     server_key: str = ""
     media_digest: DigestName = "sha256"
+    thresholds: Thresholds = Thresholds()
 
 
 class KeptReceipt(msgspec.Struct, frozen=True):

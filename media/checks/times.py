@@ -31,30 +31,48 @@ def check_time(
 def _judged(
     taken_ms: int, length_ms: int, capture: CaptureTime, told_ms: int | None, thresholds: Thresholds
 ) -> CheckFinding:
-    """The finding for a true time. What is told excuses being early, within bounds, and must be true itself."""
-    if capture.received_ms is not None and taken_ms > capture.received_ms + thresholds.photo_after_receipt_s * 1000:
-        late_s = (taken_ms - capture.received_ms) / 1000
-        found, received = _iso(taken_ms), _iso(capture.received_ms)
-        return CheckFinding("time_after_receipt", found, received, late_s, thresholds.photo_after_receipt_s, "s")
-    error_ms = capture.error_ms
-    if error_ms is None or error_ms > thresholds.photo_vague_time_s * 1000:
-        bound = None if error_ms is None else error_ms / 1000
-        return _finding("capture_unbounded", taken_ms, _claimed(capture), bound, thresholds.photo_vague_time_s)
-    allowed_ms = thresholds.photo_time_gap_s * 1000 + length_ms
-    if told_ms is None:
-        gap_ms, allowed_ms = abs(taken_ms - capture.ms), allowed_ms + error_ms
-        code = "time_matches" if gap_ms <= allowed_ms else "time_differs"
-        return _finding(code, taken_ms, _claimed(capture), gap_ms / 1000, allowed_ms / 1000)
-    gap_ms, claimed = abs(taken_ms - told_ms), f"{_iso(told_ms)}, reported {_claimed(capture)}"
+    """The one finding for a true time."""
+    finding = _after_receipt(taken_ms, capture, thresholds) or _unbounded(taken_ms, capture, thresholds)
+    if finding is not None:
+        return finding
+    if told_ms is not None:
+        return _compared_with_told(taken_ms, length_ms, capture, told_ms, thresholds)
+    gap_ms = abs(taken_ms - capture.ms)
+    allowed_ms = thresholds.photo_time_gap_s * 1000 + length_ms + (capture.error_ms or 0)
+    code = "time_matches" if gap_ms <= allowed_ms else "time_differs"
+    return _finding(code, taken_ms, _claimed(capture), gap_ms, allowed_ms)
+
+
+def _after_receipt(taken_ms: int, capture: CaptureTime, thresholds: Thresholds) -> CheckFinding | None:
+    allowed_ms = thresholds.photo_after_receipt_s * 1000
+    if capture.received_ms is None or taken_ms <= capture.received_ms + allowed_ms:
+        return None
+    late_ms = taken_ms - capture.received_ms
+    return _finding("time_after_receipt", taken_ms, _iso(capture.received_ms), late_ms, allowed_ms)
+
+
+def _unbounded(taken_ms: int, capture: CaptureTime, thresholds: Thresholds) -> CheckFinding | None:
+    limit_ms = thresholds.photo_vague_time_s * 1000
+    if capture.error_ms is not None and capture.error_ms <= limit_ms:
+        return None
+    return _finding("capture_unbounded", taken_ms, _claimed(capture), capture.error_ms, limit_ms)
+
+
+def _compared_with_told(
+    taken_ms: int, length_ms: int, capture: CaptureTime, told_ms: int, thresholds: Thresholds
+) -> CheckFinding:
+    """What is told excuses a photo older than its record, within bounds, and must be true itself."""
+    claimed = f"{_iso(told_ms)}, reported {_claimed(capture)}"
+    gap_ms, allowed_ms = abs(taken_ms - told_ms), thresholds.photo_time_gap_s * 1000 + length_ms
     if gap_ms > allowed_ms:
-        return _finding("time_differs", taken_ms, claimed, gap_ms / 1000, allowed_ms / 1000)
-    if taken_ms - capture.ms > allowed_ms + error_ms:
-        late_ms = taken_ms - capture.ms
-        return _finding("time_differs", taken_ms, claimed, late_ms / 1000, (allowed_ms + error_ms) / 1000)
-    early_ms, excused_ms = capture.ms - taken_ms, thresholds.photo_told_gap_s * 1000 + length_ms + error_ms
-    if early_ms > max(excused_ms, allowed_ms + error_ms):
-        return _finding("time_long_before", taken_ms, claimed, early_ms / 1000, excused_ms / 1000)
-    return _finding("time_matches", taken_ms, claimed, gap_ms / 1000, allowed_ms / 1000)
+        return _finding("time_differs", taken_ms, claimed, gap_ms, allowed_ms)
+    late_ms, bound_ms = taken_ms - capture.ms, allowed_ms + (capture.error_ms or 0)
+    if late_ms > bound_ms:
+        return _finding("time_differs", taken_ms, claimed, late_ms, bound_ms)
+    excused_ms = max(bound_ms, thresholds.photo_told_gap_s * 1000 + length_ms + (capture.error_ms or 0))
+    if -late_ms > excused_ms:
+        return _finding("time_long_before", taken_ms, claimed, -late_ms, excused_ms)
+    return _finding("time_matches", taken_ms, claimed, gap_ms, allowed_ms)
 
 
 def _by_wrong_clock(
@@ -65,9 +83,9 @@ def _by_wrong_clock(
     told = None if told_ms is None else told_ms - ahead_ms
     if _judged(taken_ms - ahead_ms, length_ms, capture, told, thresholds).effect is Effect.CONTRADICTS:
         return None
-    allowed_s = thresholds.photo_time_gap_s + (capture.error_ms or 0) / 1000
+    allowed_ms = thresholds.photo_time_gap_s * 1000 + length_ms + (capture.error_ms or 0)
     claimed = f"{_claimed(capture)}, by its own clock {_iso(capture.ms + ahead_ms)}"
-    return _finding("time_by_wrong_clock", taken_ms, claimed, abs(taken_ms - capture.ms) / 1000, allowed_s)
+    return _finding("time_by_wrong_clock", taken_ms, claimed, abs(taken_ms - capture.ms), allowed_ms)
 
 
 def _without_zone(
@@ -105,8 +123,9 @@ def _beyond_zones(local_ms: int, moment_ms: int) -> int:
     return max(local_ms - EAST_MS - moment_ms, moment_ms - local_ms + WEST_MS, 0)
 
 
-def _finding(code: str, taken_ms: int, claimed: str, measured_s: float | None, allowed_s: float) -> CheckFinding:
-    return CheckFinding(code, _iso(taken_ms), claimed, measured_s, allowed_s, "s")
+def _finding(code: str, taken_ms: int, claimed: str, measured_ms: int | None, allowed_ms: int) -> CheckFinding:
+    measured_s = None if measured_ms is None else measured_ms / 1000
+    return CheckFinding(code, _iso(taken_ms), claimed, measured_s, allowed_ms / 1000, "s")
 
 
 def _length_ms(origin: Origin) -> int:

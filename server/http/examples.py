@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import msgspec
+
+from media.thresholds import Thresholds
+
 _DEVICE = "01938c5e-7c00-7a3b-8f10-2d4c6e8a0b11"
 _RECORD = "01938c5e-9d40-7b21-a6c2-90f1e2d3c4b5"
 _CHANGE = "01938c5e-9d41-7c55-8e0d-5a6b7c8d9e0f"
@@ -34,6 +38,7 @@ SESSION: dict[str, Any] = {
     "epoch": _EPOCH,
     "server_key": _SERVER_KEY,
     "media_digest": "sha256",
+    "thresholds": msgspec.to_builtins(Thresholds()),
 }
 ME: dict[str, Any] = {
     "user": "li.na",

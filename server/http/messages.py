@@ -10,6 +10,7 @@ from field_schemas.access import Grant
 from field_schemas.labels import Label
 from field_schemas.media import DigestName
 from media.derivatives import Region
+from media.thresholds import Thresholds
 
 # Databases do not take NUL characters.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*\Z")]
@@ -42,7 +43,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     """A session's tokens and what its user may do. `expires_in` in s, `server_ms` UTC ms.
 
     `server_key` verifies the server's receipts: raw Ed25519 key, 32 bytes as base64url without padding. The
-    server names media by `media_digest`.
+    server names media by `media_digest`, and checks it by `thresholds`.
     """
 
     user: str
@@ -56,6 +57,7 @@ class SessionResponse(msgspec.Struct, frozen=True):
     epoch: uuid.UUID
     server_key: str
     media_digest: DigestName
+    thresholds: Thresholds
 
 
 class Me(msgspec.Struct, frozen=True):

@@ -125,6 +125,18 @@ async def test_by_sm3(sm3_server: HttpServer, tmp_path: Path) -> None:
     assert not any(file.is_file() for file in folder_of(tmp_path / "user1.db").glob("*"))
 
 
+@pytest.mark.parametrize(("metres", "warned"), [(50, True), (10_000, False)])
+async def test_warned_by_the_thresholds_of_the_server(
+    sqlite_url: str, tmp_path: Path, metres: int, warned: bool
+) -> None:
+    """Phones learn when they sign in within which distance the server takes a photo for one of the place."""
+    far = put(tmp_path, "a.jpg", photo(Shot(seed=9, position=(22.6, 114.059))))
+    with HttpServer(tmp_path / "data", sqlite_url, photo_place_gap_m=metres) as running:
+        async with device_of(running, tmp_path, INSPECTOR) as li:
+            attached = await li.attach(await li.create(finding()), far)
+    assert ("place_differs" in [warning.code for warning in attached.warnings]) is warned
+
+
 async def test_others_look_at_it(server: HttpServer, tmp_path: Path) -> None:
     """Who may read the record gets the very bytes, and keeps a copy to look at offline; an outsider gets nothing."""
     content = photo(Shot(seed=5))

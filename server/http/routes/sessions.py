@@ -6,6 +6,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from field_schemas.labels import Label
 from field_schemas.media import DigestName
+from media.thresholds import Thresholds
 from server.accounts.proofs import decode_key
 from server.accounts.sessions import Enrolment, Sessions, TokenPair
 from server.http import examples
@@ -69,11 +70,12 @@ _ME = Operation(
 
 class ServerFacts(msgspec.Struct, frozen=True):
     """What a session tells of the server: the life of its access tokens, the key that verifies its receipts (as in
-    SessionResponse), and by which digest it keeps media."""
+    SessionResponse), by which digest it keeps media, and by which thresholds it checks that."""
 
     access_token_s: int
     server_key: str
     media_digest: DigestName
+    thresholds: Thresholds
 
 
 def session_routes(
@@ -99,6 +101,7 @@ def session_routes(
             epoch=epoch,
             server_key=facts.server_key,
             media_digest=facts.media_digest,
+            thresholds=facts.thresholds,
         )
 
     @post("/v1/sessions", opt=described(_SIGN_IN), request_max_body_size=_LARGEST)

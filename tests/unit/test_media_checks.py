@@ -1,80 +1,37 @@
 """The checks of photos and videos: what each finding means, with which values, and the verdict."""
 
 import itertools
-import math
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 import msgspec
 import pytest
-import shapely
-from hypothesis import given
-from hypothesis import strategies as st
 
-from field_schemas.datum import EARTH_RADIUS_M, Datum, convert
-from field_schemas.media import MediaRef
 from field_schemas.media_findings import FINDINGS, CheckFinding, Effect, Proof, Verdict, verdict_of
-from field_schemas.places import Area, Position
+from field_schemas.places import Position
 from field_schemas.record import type_of
 from field_schemas.types.media_check import MediaCheck
-from media.checks.areas import outside_m
-from media.checks.claims import CaptureTime, Claims, SeenPicture
-from media.checks.report import Report, check
+from media.checks.claims import Claims, SeenPicture
+from media.checks.report import check
 from media.checks.traces import check_editing
 from media.exif import read
 from media.inspection.facts import Facts
-from media.metadata.video import read_video
 from media.thresholds import Thresholds
-from tests.films import film
-from tests.photos import Shot, encoded, exif_of, photo, scene
-
-TAKEN = datetime(2026, 11, 20, 1, 30, tzinfo=UTC)
-TAKEN_MS = int(TAKEN.timestamp() * 1000)
-HERE = "+22.5410+114.0590/"
-RECORD, OTHER, TASK = UUID(int=1), UUID(int=2), UUID(int=3)
-DIGEST = "sha256:" + "a" * 64
-SIZE = 20_000
-CAPTURE = CaptureTime(ms=TAKEN_MS + 30_000, error_ms=2_000, received_ms=TAKEN_MS + 7_200_000)
-CLAIMS = Claims(
-    digest=DIGEST,
-    record=RECORD,
-    capture=CAPTURE,
-    position=Position(114.059, 22.541, accuracy_m=10),
-    device="HUAWEI P60",
+from tests.photos import Shot, photo
+from tests.unit.media_claims import (
+    CLAIMS,
+    DIGEST,
+    OTHER,
+    RECORD,
+    TAKEN,
+    TAKEN_MS,
+    TASK,
+    captured,
+    checked,
+    claims,
+    facts_of,
+    named,
+    told,
 )
-
-
-def claims(**changes: object) -> Claims:
-    """The claims of an honest photo, but for `changes`."""
-    return msgspec.structs.replace(CLAIMS, **changes)
-
-
-def captured(told_at: datetime | None = None, **changes: object) -> Claims:
-    """The same, captured at another time; `told_at` is when the record says that the photo was taken."""
-    ref = None if told_at is None else MediaRef(DIGEST, SIZE, "image/jpeg", captured_at=told_at)
-    return claims(capture=msgspec.structs.replace(CAPTURE, **changes), ref=ref)
-
-
-def told(**changes: object) -> Claims:
-    """The same, with a record that tells more of the photo."""
-    return claims(ref=msgspec.structs.replace(MediaRef(DIGEST, SIZE, "image/jpeg"), **changes))
-
-
-def facts_of(shot: Shot) -> Facts:
-    """The facts of an intact photo file."""
-    read_of_it = read(photo(shot))
-    return Facts(digest=DIGEST, size_bytes=SIZE, media_type="image/jpeg", photo=read_of_it, fingerprint=0b1011)
-
-
-def checked(shot: Shot, claimed: Claims = CLAIMS, *earlier: SeenPicture) -> Report:
-    """The report on a photo."""
-    return check(claimed, facts_of(shot), earlier)
-
-
-def named(report: Report, code: str) -> CheckFinding:
-    """The one finding with this code."""
-    (finding,) = [found for found in report.findings if found.code == code]
-    return finding
 
 
 def test_honest_photo_is_verified() -> None:
@@ -163,130 +120,6 @@ def test_gaps_are_unverified(shot: Shot, claimed: Claims, code: str) -> None:
     assert report.verdict is Verdict.UNVERIFIED
 
 
-def test_wrong_phone_clock_is_no_fraud() -> None:
-    """A photo that bears the time of the phone's own wrong clock is unverified, not suspect."""
-    wrong = captured(ms=TAKEN_MS + 10_800_000, wall_ms=TAKEN_MS + 30_000, received_ms=None)
-    report = checked(Shot(), wrong)
-    assert named(report, "time_by_wrong_clock").measured == 10_800
-    assert report.verdict is Verdict.UNVERIFIED
-
-
-def test_wrong_phone_clock_is_no_fraud_after_the_receipt() -> None:
-    """A phone whose clock is ahead takes photos of the future: that is its clock, and known by what it says."""
-    ahead = Shot(taken="2026-11-20T10:30:00", saved="2026-11-20T10:30:01")
-    wrong = captured(ms=TAKEN_MS, wall_ms=TAKEN_MS + 3_600_000, received_ms=TAKEN_MS + 10_000)
-    report = checked(ahead, wrong)
-    assert named(report, "time_by_wrong_clock").measured == 3_600
-    assert report.verdict is Verdict.UNVERIFIED
-    right = captured(ms=TAKEN_MS, wall_ms=TAKEN_MS, received_ms=TAKEN_MS + 10_000)
-    assert named(checked(ahead, right), "time_after_receipt").effect is Effect.CONTRADICTS
-
-
-def test_photo_taken_before_the_report() -> None:
-    """Who takes a photo and reports in twenty minutes tells when it was taken; without that it is off."""
-    assert checked(Shot(), captured(told_at=TAKEN, ms=TAKEN_MS + 1_200_000)).verdict is Verdict.VERIFIED
-    assert checked(Shot(), captured(ms=TAKEN_MS + 1_200_000)).verdict is Verdict.SUSPECT
-
-
-def test_zone_by_gps_is_told() -> None:
-    """A time whose zone came from the GPS time counts, and the report says so."""
-    report = checked(Shot(offset=None, gps_time=TAKEN))
-    assert named(report, "time_zone_from_gps").effect is Effect.NEUTRAL
-    assert report.verdict is Verdict.VERIFIED
-
-
-def test_datums_are_compared_as_one() -> None:
-    """A photo in GCJ-02 at a record in WGS-84 is compared on the ground, not by its degrees."""
-    lon, lat = convert(114.059, 22.541, Datum.WGS84, Datum.GCJ02)
-    assert checked(Shot(position=(lat, lon), datum="GCJ-02")).verdict is Verdict.VERIFIED
-    assert checked(Shot(position=(lat, lon))).verdict is Verdict.SUSPECT
-
-
-def test_assumed_datum_is_told() -> None:
-    """A photo without datum is taken as WGS-84, and the report says so."""
-    report = checked(Shot(datum=None))
-    assert named(report, "place_datum_assumed").effect is Effect.NEUTRAL
-    assert report.verdict is Verdict.VERIFIED
-
-
-PARK = Area(
-    rings=[
-        [(114.05, 22.53), (114.07, 22.53), (114.07, 22.55), (114.05, 22.55), (114.05, 22.53)],
-        [(114.055, 22.535), (114.065, 22.535), (114.065, 22.545), (114.055, 22.545), (114.055, 22.535)],
-    ]
-)
-
-
-@pytest.mark.parametrize(
-    ("lon", "lat", "metres"),
-    [(114.052, 22.54, 0), (114.049, 22.54, 102.7), (114.06, 22.551, 111.2), (114.06, 22.54, 513.5)],
-)
-def test_distance_to_an_area(lon: float, lat: float, metres: float) -> None:
-    """Inside an area the distance is 0; outside, and in its holes, it is that to the nearest edge, in metres."""
-    assert outside_m(Position(lon, lat), PARK) == pytest.approx(metres, abs=1)
-
-
-TURNS = st.lists(st.tuples(st.floats(0.5, 1), st.floats(0.2, 1)), min_size=5, max_size=12)
-
-
-@given(TURNS, st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
-def test_distance_as_another_program_has_it(turns: list[tuple[float, float]], east: float, north: float) -> None:
-    """To areas with a hole, of many shapes, the distance is what shapely measures in the same plane."""
-    rings = [_star(turns, 0.01), _star(turns, 0.004)]
-    here = Position(east, north)
-    # At the equator a degree is as long to the east as to the north.
-    scale = math.radians(1) * EARTH_RADIUS_M
-    plane = [[((x - east) * scale * math.cos(math.radians(north)), (y - north) * scale) for x, y in r] for r in rings]
-    expected = shapely.Polygon(plane[0], [plane[1]]).distance(shapely.Point(0, 0))
-    assert outside_m(here, Area(rings=rings)) == pytest.approx(expected, abs=0.01)
-
-
-def _star(turns: list[tuple[float, float]], size: float) -> list[tuple[float, float]]:
-    """A ring around (0, 0) that sees all its corners from there."""
-    total, angle, ring = sum(step for step, _ in turns), 0.0, []
-    for step, reach in turns:
-        ring.append((math.cos(angle) * reach * size, math.sin(angle) * reach * size))
-        angle += step / total * math.tau
-    return [*ring, ring[0]]
-
-
-def test_distance_across_the_date_line() -> None:
-    """An area that touches the date line is near to what lies beyond it."""
-    edge = Area(rings=[[(179.9, 0.0), (179.99, 0.0), (179.99, 0.1), (179.9, 0.0)]])
-    assert outside_m(Position(-179.99, 0.05), edge) == pytest.approx(2224, abs=5)
-
-
-def test_area_that_is_none() -> None:
-    """Rings that span no area give no finding rather than a wrong one."""
-    flat = Area(rings=[[(114.0, 22.5)] * 4])
-    assert outside_m(Position(114.0, 22.5), flat) in (None, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("place", "verdict"),
-    [
-        (PARK, Verdict.SUSPECT),
-        (Position(114.0595, 22.541), Verdict.VERIFIED),
-        (Position(114.07, 22.541), Verdict.SUSPECT),
-    ],
-)
-def test_place_of_the_task(place: Position | Area, verdict: Verdict) -> None:
-    """A photo of a task is taken at the task's place: a point or an area. Here the area has a hole."""
-    assert checked(Shot(), claims(task_place=place)).verdict is verdict
-
-
-@pytest.mark.parametrize(
-    ("west", "code", "verdict"),
-    [(114.05, "grid_matches", Verdict.VERIFIED), (114.07, "grid_differs", Verdict.SUSPECT)],
-)
-def test_grid_of_a_record_without_position(west: float, code: str, verdict: Verdict) -> None:
-    """Where neither record nor task states a position, the unit grid stands for it."""
-    ring = [(west, 22.53), (west + 0.02, 22.53), (west + 0.02, 22.55), (west, 22.55), (west, 22.53)]
-    report = checked(Shot(), claims(position=None, grid=Area(rings=[ring])))
-    assert (named(report, code).unit, report.verdict) == ("m", verdict)
-    assert code not in {found.code for found in checked(Shot(), claims(grid=Area(rings=[ring]))).findings}
-
-
 def test_the_same_file_elsewhere() -> None:
     """A file that another record used already is suspect, and the report names that record."""
     report = checked(Shot(), CLAIMS, SeenPicture(OTHER, DIGEST, None))
@@ -358,57 +191,6 @@ def test_stopped_inspection_blames_nobody() -> None:
     report = check(CLAIMS, Facts(faults=(CheckFinding("inspection_stopped"),)), ())
     assert [finding.code for finding in report.findings] == ["inspection_stopped"]
     assert report.verdict is Verdict.UNVERIFIED
-
-
-def test_video() -> None:
-    """A video is checked by its container: time of its start or end, place, make and model."""
-    data = film(
-        TAKEN + timedelta(seconds=200),
-        "+22.5410+114.0590/",
-        {"com.android.manufacturer": "HUAWEI", "com.android.model": "P60"},
-        seconds=120,
-    )
-    facts = Facts(digest=DIGEST, video=read_video(data, "video/mp4"))
-    assert facts.video is not None
-    assert (facts.video.width, facts.video.duration_ms) == (1920, 120_000)
-    assert check(CLAIMS, facts, ()).verdict is Verdict.VERIFIED
-
-
-def test_video_by_a_camera_that_writes_local_time() -> None:
-    """Where the format has UTC some cameras write local time: no contradiction, but a film of days ago is one."""
-    camera = {"com.android.manufacturer": "HUAWEI", "com.android.model": "P60"}
-    by_local, old = film(TAKEN + timedelta(hours=8), HERE, camera), film(TAKEN - timedelta(days=5), HERE, camera)
-    reports = [
-        check(CLAIMS, Facts(digest=DIGEST, video=read_video(data, "video/mp4")), ()) for data in (by_local, old)
-    ]
-    assert [report.verdict for report in reports] == [Verdict.UNVERIFIED, Verdict.SUSPECT]
-    assert named(reports[0], "time_zone_unknown").found == "2026-11-20T09:30:00.000+00:00"
-
-
-def test_position_without_fix() -> None:
-    """A position of the last fix, with none at the moment of the photo, proves nothing and blames nobody."""
-    old = read(encoded(scene(1), exif=exif_of(Shot(), {9: "V"})))
-    report = check(CLAIMS, Facts(digest=DIGEST, photo=old), ())
-    assert (named(report, "place_without_fix").effect, report.verdict) == (Effect.MISSING, Verdict.UNVERIFIED)
-
-
-def test_video_by_apple() -> None:
-    """Apple's metadata carries zone, place and model."""
-    keys = {
-        "com.apple.quicktime.creationdate": "2026-11-20T09:30:00+0800",
-        "com.apple.quicktime.location.ISO6709": "+22.5410+114.0590+012.000/",
-        "com.apple.quicktime.make": "Apple",
-        "com.apple.quicktime.model": "iPhone 17",
-    }
-    video = read_video(film(keys=keys, brand=b"qt  "), "video/quicktime")
-    assert (video.taken_ms, video.zone, video.make, video.model) == (TAKEN_MS, "offset", "Apple", "iPhone 17")
-    assert video.position == Position(114.059, 22.541)
-
-
-def test_video_cut_off() -> None:
-    """A video without its index, or cut short, is damaged and does not raise."""
-    data = film(TAKEN)
-    assert all(read_video(data[:cut], "video/mp4").damaged for cut in range(8, len(data)))
 
 
 def test_verdicts_by_the_table() -> None:

@@ -178,6 +178,15 @@ async def test_photo_of_one_matter(desk: Desk) -> None:
     assert (await desk.check(other, "note", about=cover)).verdict is Verdict.SUSPECT
 
 
+async def test_photo_of_one_case(desk: Desk) -> None:
+    """A note about the case that came from a finding may show the finding's photo."""
+    data, case = photo(HONEST), new_id()
+    finding = await desk.check(data)
+    fields = {"number": "2026-1", "subject": "井盖", "kind": "0102", "grid": GRID, "finding": str(finding.record)}
+    await desk.office.write(LI, "case", case, fields)
+    assert (await desk.check(data, "note", about=case)).verdict is Verdict.VERIFIED
+
+
 async def test_wrong_clock_of_the_phone(desk: Desk) -> None:
     """A phone whose clock is an hour ahead: its photos are unverified, and the finding says why."""
     later = datetime.fromtimestamp(NOW / 1000 + 9 * 3_600, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -33,7 +33,10 @@ def test_wrong_phone_clock_is_no_fraud_after_the_receipt() -> None:
 
 def test_photo_taken_before_the_report() -> None:
     """Who takes a photo and reports in twenty minutes tells when it was taken; without that it is off."""
-    assert checked(Shot(), captured(told_at=TAKEN, ms=TAKEN_MS + 1_200_000)).verdict is Verdict.VERIFIED
+    report = checked(Shot(), captured(told_at=TAKEN, ms=TAKEN_MS + 1_200_000))
+    assert report.verdict is Verdict.VERIFIED
+    time = named(report, "time_matches")
+    assert (time.measured, time.threshold) == (1_200, 3_602)
     assert checked(Shot(), captured(ms=TAKEN_MS + 1_200_000)).verdict is Verdict.SUSPECT
 
 

@@ -61,7 +61,8 @@ def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
     if not same:
         tables.meta.receipt = None
     tables.meta.loading = None
-    tables.meta.progressed = Progressed(epoch, None, before.scopes if same else (), before.round + 1)
+    scopes, replaced = (before.scopes, before.replaced) if same else ((), before.round + 1)
+    tables.meta.progressed = Progressed(epoch, None, scopes, before.round + 1, replaced)
 
 
 def reconcile(tables: Tables, response: PushResponse) -> None:
@@ -105,7 +106,9 @@ def _left_out(tables: Tables, page: PullResponse) -> Iterator[uuid.UUID]:
 def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: int) -> Pulled:
     """Store a page of the pull that `meta.progressed` describes, and how far it leads."""
     before = tables.meta.progressed
-    tables.meta.progressed = Progressed(page.epoch, page.cursor, tuple(page.scopes), before.round)
+    tables.meta.progressed = msgspec.structs.replace(
+        before, epoch=page.epoch, cursor=page.cursor, scopes=tuple(page.scopes)
+    )
     loading = tables.meta.loading
     if loading is not None and loading.is_complete:
         # The pull that this page answers said so, and the cursor goes on from there.

@@ -90,13 +90,17 @@ def _take_group(tables: Tables, spec: RecordType[Any], group: RecordGroup, own: 
 
 def _take_newer(tables: Tables, group: RecordGroup, some: set[bytes]) -> None:
     """Store those records among `some` that are newer than what is here."""
-    current = tables.meta.progressed.round
+    progressed = tables.meta.progressed
     known = tables.records.known([record for record in group.record_ids() if record in some])
 
     def is_newer(wire: WireRecord) -> bool:
-        # As new is not newer: by way of another scope the record may have come with more fields.
         one = known.get(wire.id.bytes)
-        return one is None or one.round != current or one.version < wire.version
+        if one is None or one.round < progressed.replaced:
+            return True
+        # As new is not newer: by way of another scope the record may have come with more fields. What came before
+        # reading began anew is as good only where it is newer: it comes once more after the snapshot.
+        stands = one.version >= wire.version if one.round == progressed.round else one.version > wire.version
+        return not stands
 
     store_records(tables, [wire for wire in group.records() if wire.id.bytes in some and is_newer(wire)])
 

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from client_sdk.device import Device
 from client_sdk.errors import Offline
 from client_sdk.reports import Progress
-from client_sdk.store import texts
+from client_sdk.store import loading, texts
+from client_sdk.store.exchanging import start_over
 from client_sdk.store.meta import Unindexed
 from client_sdk.store.opening import open_store
 from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
+from sync.messages import Snapshot, SnapshotBlock, WireRecord
+from sync.snapshot import encode_block
 from tests.fake_server import REGISTRY, START_MS, FakeServer
 from tests.phones import GRID, NEXT_STREET, PLACE, STREET, city, component, finding, opened, phone
 
@@ -412,6 +416,24 @@ async def test_conflicts_go_with_the_role_though_the_snapshot_broke_off(tmp_path
         server.add_user("zhao", Grant(STREET, Role.STEWARD))
         await device.sync()
         assert await device.conflicts() == []
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_an_older_snapshot_hides_nothing_newer(tmp_path: Path, server: FakeServer, replaced: bool) -> None:
+    """A snapshot read anew leaves what is newer here in sight, until it comes again; not so where the server's
+    contents were replaced, whose versions tell nothing."""
+    tables = await loaded(tmp_path / "chen.db", server)
+    row = tables.records.of_type("component")[0]
+    fields = msgspec.Raw(row.fields)
+    snapshot = Snapshot("old", "cursor", [SnapshotBlock(1, 1, "")])
+    tables.records.put(row._replace(version=row.version + 100))
+    start_over(tables, uuid.uuid4() if replaced else tables.meta.progressed.epoch)
+    loading.begin(tables, STREET, snapshot, {})
+    old = WireRecord(uuid.UUID(bytes=row.id), row.type, row.version, fields, row.owner)
+    loading.take_block(tables, encode_block([old]))
+    (here,) = [one for one in tables.records.of_type("component") if one.id == row.id]
+    assert here.version - row.version == (0 if replaced else 100)
+    tables.db.close()
 
 
 def indexes(path: Path) -> set[str]:

@@ -1,7 +1,8 @@
 """Who may read which media: whoever sent its bytes, and whoever may read a record that names it.
 
 To name a digest proves nothing. A reference counts only where its author has shown to hold the bytes; so nobody
-reaches a picture by writing its digest into a record of their own.
+reaches a picture by writing its digest into a record. Who could read the bytes vouches for the own references to
+them, but reads them only as long as a record that may be read names them.
 """
 
 from sqlalchemy import exists, select
@@ -33,8 +34,8 @@ class Library:
             blob = await stored_blob(connection, digest)
             if blob is None:
                 return None
-            own = exists().where(media_claims.c.digest == digest, media_claims.c.user == who.user)
-            if (await connection.execute(select(own))).scalar_one():
+            own = (media_claims.c.digest == digest, media_claims.c.user == who.user, media_claims.c.sent)
+            if (await connection.execute(select(exists().where(*own)))).scalar_one():
                 return blob
         return blob if await self._read_in(who, digest) else None
 

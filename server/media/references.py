@@ -1,7 +1,8 @@
 """Which records name which media: noted before a push is decided, so that no crash forgets one.
 
 What is noted of a push that is then refused, or never decided, keeps a blob longer than needed and gives nobody
-access: that takes a record that may be read and an author who holds the bytes (server.media.library).
+access: that takes a record that may be read and an author who holds the bytes (server.media.library). What was
+written by another way than a push is found later by looking through the records; the log tells who wrote it.
 """
 
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from field_schemas.media import digests_in, media_fields
@@ -17,8 +19,8 @@ from server.media.tables import media_references
 from server.storage.database import Database
 from server.storage.upsert import upsert
 from sync.clock import Milliseconds
-from sync.messages import Change
-from sync.storage import StoredRecord
+from sync.messages import Change, Outcome
+from sync.storage import ReadTransaction, StoredRecord
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 _msgpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -51,12 +53,30 @@ class References:
             async with self._database.engine.begin() as connection:
                 await note(connection, found, self._now_ms())
 
-    def of_record(self, record: StoredRecord) -> Iterator[Reference]:
-        """What a record names now. Its owner stands for the author, whom the record does not tell."""
+    async def note_standing(self, tx: ReadTransaction, page: Sequence[StoredRecord]) -> None:
+        """Note what records name now and nobody was noted to have said."""
+        standing = [(digest, record, field) for record in page for digest, field in self._standing(record)]
+        if not standing:
+            return
+        known = (media_references.c.digest, media_references.c.record, media_references.c.field)
+        wanted = select(*known).where(media_references.c.record.in_({record.id for _, record, _ in standing}))
+        async with self._database.read_engine.connect() as connection:
+            noted = {tuple(row) for row in await connection.execute(wanted)}
+        found = [
+            Reference(digest, record.id, field, await _author(tx, record.id, digest))
+            for digest, record, field in standing
+            if (digest, record.id, field) not in noted
+        ]
+        if found:
+            async with self._database.engine.begin() as connection:
+                await note(connection, found, self._now_ms())
+
+    def _standing(self, record: StoredRecord) -> Iterator[tuple[str, str]]:
+        """The digests that a record names now, with the field."""
         values = _msgpack(record.fields)
         for field in self.fields.get(record.type, ()):
             for digest in digests_in(values.get(field)):
-                yield Reference(digest, record.id, field, record.owner or "")
+                yield digest, field
 
     def _named(self, user: str, change: Change, as_json: bool) -> Iterator[Reference]:
         spelled = self._spelled.get(change.type)
@@ -75,6 +95,14 @@ async def note(connection: AsyncConnection, found: Sequence[Reference], now_ms: 
     """Note references; those that are known stay as they are."""
     rows = [{**msgspec.structs.asdict(one), "noted_ms": now_ms, "check_ms": now_ms, "checks": 0} for one in found]
     await connection.execute(upsert(connection, media_references).on_conflict_do_nothing(), rows)
+
+
+async def _author(tx: ReadTransaction, record: uuid.UUID, digest: str) -> str:
+    """Who wrote a digest into a record first; "", who vouches for nothing, where the log does not tell."""
+    for change in await tx.history(record):
+        if change.outcome is not Outcome.REFUSED and digest in digests_in(_msgpack(change.fields)):
+            return change.user
+    return ""
 
 
 def _fields_of(raw: bytes, as_json: bool) -> dict[str, Any]:

@@ -103,12 +103,25 @@ async def note_stored(connection: AsyncConnection, digest: str, now_ms: int) -> 
     await connection.execute(update(blobs).where(*there).values(stored_ms=now_ms))
 
 
-async def claim(
-    connection: AsyncConnection, digest: str, user: str, device: uuid.UUID, name: str, now_ms: int
-) -> None:
-    """Note that `user` has shown to hold the bytes, and what the file was called there."""
-    row = {"digest": digest, "user": user, "device": device, "name": name, "claimed_ms": now_ms}
-    await connection.execute(upsert(connection, media_claims).values(row).on_conflict_do_nothing())
+class Claim(msgspec.Struct, frozen=True):
+    """That `user` has shown to hold the bytes, having `sent` them or being allowed to read them.
+
+    `name` is what the file was called there.
+    """
+
+    digest: str
+    user: str
+    device: uuid.UUID
+    name: str
+    claimed_ms: int
+    sent: bool
+
+
+async def claim(connection: AsyncConnection, made: Claim) -> None:
+    """Note a claim; one by having sent the bytes stays."""
+    noting = upsert(connection, media_claims).values(msgspec.structs.asdict(made))
+    kept = {"sent": media_claims.c.sent | noting.excluded.sent}
+    await connection.execute(noting.on_conflict_do_update(index_elements=["digest", "user"], set_=kept))
 
 
 async def stored_blob(connection: AsyncConnection, digest: str) -> Blob | None:

@@ -1,6 +1,6 @@
 """The tables of media. Times are UTC ms, digests as records name media ("sha256:<hex>")."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
 
 from server.storage.metadata import Identifier, metadata
 
@@ -51,8 +51,9 @@ media_claims = Table(
     Column("device", Identifier, nullable=False),
     Column("name", String(200), nullable=False),
     Column("claimed_ms", BigInteger, nullable=False),
+    Column("sent", Boolean, nullable=False, server_default=true()),
 )
-"""Who has shown to hold the bytes, by sending them or by being allowed to read them."""
+"""Who has shown to hold the bytes, by having `sent` them or by being allowed to read them."""
 
 media_references = Table(
     "media_references",
@@ -67,5 +68,5 @@ media_references = Table(
     Index("media_references_to_check", "check_ms"),
     Index("media_references_of_record", "record"),
 )
-"""Which field of which record was said, by whom, to name a blob. It is checked at `check_ms` (empty: it was), for the
-`checks`-th time."""
+"""Which field of which record was said, by whom ("": nobody knows), to name a blob. It is checked at `check_ms` (empty:
+it was), for the `checks`-th time."""

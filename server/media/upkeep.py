@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, select, update
 from media.errors import MediaError
 from media.uploads import State
 from server.media.quotas import SMALLEST
-from server.media.references import References, note
+from server.media.references import References
 from server.media.rows import PARTIAL, StoredUpload, upload_of
 from server.media.shelf import Shelf
 from server.media.tables import blobs, media_claims, media_references, uploads
@@ -119,9 +119,7 @@ class Upkeep:
         for record_type in self._references.fields:
             async with self._database.store.reading() as tx:
                 async for page in tx.scan(record_type):
-                    if found := [one for record in page for one in self._references.of_record(record)]:
-                        async with self._database.engine.begin() as connection:
-                            await note(connection, found, self._now_ms())
+                    await self._references.note_standing(tx, page)
         await self._forget_deleted()
 
     async def _forget_deleted(self) -> None:

@@ -131,12 +131,12 @@ class Desk:
         return upload_of(found) if found else None
 
     async def name(
-        self, *contents: bytes, noted: bool = True, by: Identity | None = None, **fields: Any
+        self, *contents: bytes, noted: bool = True, by: Identity | None = None, of: str = "note", **fields: Any
     ) -> uuid.UUID:
-        """Push a note that names these photos, as the HTTP layer does; its id."""
+        """Push a note, or a record `of` another type, that names these photos, as the HTTP layer does; its id."""
         record = new_id()
-        named = {"grid": GRID, "text": "x", "media": [media_ref(content) for content in contents]} | fields
-        await self.push(record, named, noted=noted, by=by)
+        named = {"grid": GRID, "text": "x", "media": [media_ref(content) for content in contents]}
+        await self.push(record, named | fields, noted=noted, by=by, of=of)
         return record
 
     async def push(
@@ -146,14 +146,14 @@ class Desk:
         *,
         noted: bool = True,
         by: Identity | None = None,
+        of: str = "note",
         outcome: Outcome = Outcome.APPLIED,
-        kind: str = "note",
         **more: Any,
     ) -> None:
-        """Push a change of a note."""
+        """Push a change of a record."""
         person = by or self.li
         self.office.now = self.now
-        change = self.office.change(person.actor, kind, record, fields, **more)
+        change = self.office.change(person.actor, of, record, fields, **more)
         if noted:
             await self.media.references.note_pushed(person.user, [change], as_json=False)
         answer = await self.queue.submit(person.actor, [change], as_json=False)

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import obstore
 import structlog
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from field_schemas.media import MediaType
+from field_schemas.media import DigestName, MediaType, is_digest
 from media.errors import MediaError, StoreUnusable, Unavailable
 from media.spool import full_disk_told, sync_folder
 
@@ -25,6 +25,7 @@ _PARTS_AT_ONCE = 4
 _THREADS = 16
 _PRIVATE = 0o700
 _PICTURES = "pictures/"
+_CLAIMS = "claims/"
 _TRIAL = "gridwalk-trial"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _MISSING = (NotFoundError, FileNotFoundError)
@@ -96,11 +97,34 @@ class Blobs:
         """The file of a blob; None where blobs are not files here."""
         return None if self._folder is None else self._folder / _key(digest)
 
-    async def drop(self, digest: str) -> None:
-        """Remove a blob, if it is there, and the pictures made from it."""
+    async def digests(self) -> AsyncIterator[list[str]]:
+        """The digests of all blobs in the store, in no order, a page at a time."""
+        for name in get_args(DigestName):
+            with _trouble_told():
+                pages = obstore.list(self._store, f"{name}/")
+                while page := await self._run(next, pages, ()):
+                    found = [f"{name}:{entry['path'].rpartition('/')[2]}" for entry in page]
+                    yield [digest for digest in found if is_digest(digest)]
+
+    async def put_claim(self, digest: str, user: str, claim: bytes) -> None:
+        """Keep beside a blob that `user` has shown to hold it; durable, in place of what was kept of that before."""
+        key = f"{_CLAIMS}{_key(digest)}/{user}.json"
         with _trouble_told():
-            for picture in await self._run(self._list, _PICTURES + _key(digest)):
-                await self._delete(picture)
+            await self._run(obstore.put, self._store, key, claim)
+            if self._folder is not None:
+                await self._run(_sync, self._folder, self._folder / key)
+
+    async def claims(self, digest: str) -> list[bytes]:
+        """What is kept beside a blob of those who have shown to hold it."""
+        with _trouble_told():
+            return [await self._run(self._get, key) for key in await self._run(self._list, _CLAIMS + _key(digest))]
+
+    async def drop(self, digest: str) -> None:
+        """Remove a blob, if it is there, the pictures made from it, and the claims to it."""
+        with _trouble_told():
+            for folder in (_PICTURES, _CLAIMS):
+                for beside in await self._run(self._list, folder + _key(digest)):
+                    await self._delete(beside)
             await self._delete(_key(digest))
 
     async def put_picture(self, digest: str, name: str, picture: bytes) -> None:
@@ -219,3 +243,13 @@ def _link(file: Path, target: Path) -> None:
     with suppress(FileExistsError):
         os.link(file, target)
     sync_folder(target.parent)
+
+
+def _sync(folder: Path, file: Path) -> None:
+    """See that a file, and the folders down to it, are on disk."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+    for parent in file.parents:
+        sync_folder(parent)
+        if parent == folder:
+            return

@@ -59,7 +59,7 @@ async def _collect(upkeep: Upkeep) -> None:
         _log.warning("collection_failed", error=repr(error))
         return
     if done is not None:
-        _log.info("collected", uploads=done.uploads, blobs=done.blobs, bytes=done.bytes)
+        _log.info("collected", uploads=done.uploads, blobs=done.blobs, bytes=done.bytes, found=done.found)
 
 
 async def _finish_uploads(upkeep: Upkeep) -> None:

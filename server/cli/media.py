@@ -53,7 +53,8 @@ def list_(limit: int) -> None:
 def collect() -> None:
     """Let go of expired uploads, and of files that no record has named for media_grace_days 清理.
 
-    The server does this by itself every night.
+    What records name and a database that was restored does not know is found in the store. The server does all this
+    by itself every night.
 
     \b
     Example:
@@ -68,20 +69,29 @@ def collect() -> None:
         f"已清理 {found.uploads} 个未完成的上传、{found.blobs} 个文件，共 {found.bytes:,} 字节。",
         f"{found.uploads} unfinished uploads and {found.blobs} files are gone, {found.bytes:,} bytes.",
     )
+    if found.found:
+        done(
+            f"在存储中找回数据库不知道的 {found.found} 个文件。",
+            f"{found.found} files were found in the store that the database did not know.",
+        )
 
 
 @media.command()
 def verify() -> None:
     """Read every file and compare it with its digest 核对. Ends with an error where one is missing or damaged.
 
-    What is missing is stored again when somebody uploads the same file; what is damaged comes back from a backup.
+    What is missing is stored again when somebody uploads the same file; what is damaged comes back from a backup. A
+    file that the database does not know, because that was restored, is named too: it is found again when a record
+    names it, and stays until then.
 
     \b
     Example:
       gridwalk media verify
     """
     settings = loaded_settings().settings
-    counted, faulty = run(lambda database: _verified(settings, database))
+    counted, faulty, strays = run(lambda database: _verified(settings, database))
+    for stray in strays:
+        click.echo(f"{stray} {say('数据库中没有', 'not in the database')}")
     for kept, fault in faulty:
         words = say("缺失", "missing") if fault == "missing" else say("损坏", "damaged")
         click.echo(f"{kept.digest} {words}")
@@ -113,11 +123,11 @@ async def _collected(settings: Settings, database: Database) -> Collection | Non
         media_here.close()
 
 
-async def _verified(settings: Settings, database: Database) -> tuple[int, list[tuple[Kept, str]]]:
+async def _verified(settings: Settings, database: Database) -> tuple[int, list[tuple[Kept, str]], list[str]]:
     inventory = Inventory(database, _media(settings, database).shelf)
     counted, faulty = 0, []
     async for kept, fault in inventory.faults():
         counted += 1
         if fault is not None:
             faulty.append((kept, fault))
-    return counted, faulty
+    return counted, faulty, await inventory.strays()

@@ -1,7 +1,6 @@
 """What media a server has, and whether its store holds what the database says: for who keeps the server."""
 
-import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from sqlalchemy import exists, func, select
@@ -69,15 +68,24 @@ class Inventory:
         async with self._database.read_engine.connect() as connection:
             return [Kept(*row) for row in await connection.execute(wanted)]
 
+    async def strays(self) -> list[str]:
+        """The digests of what lies in the store and the database does not know, sorted. Raises Unavailable."""
+        found: list[str] = []
+        async for page in self._shelf.bytes_of.digests():
+            for start in range(0, len(page), _PAGE):
+                found += await self._unknown(page[start : start + _PAGE])
+        return sorted(found)
+
+    async def _unknown(self, digests: Sequence[str]) -> set[str]:
+        known = select(blobs.c.digest).where(blobs.c.digest.in_(digests))
+        async with self._database.read_engine.connect() as connection:
+            return set(digests) - set((await connection.execute(known)).scalars())
+
     async def _fault(self, kept: Kept) -> str | None:
-        algorithm, _, expected = kept.digest.partition(":")
-        running = hashlib.new(algorithm)
         size = await self._shelf.bytes_of.size(kept.digest)
         if size != kept.size:
             return "missing" if size is None else "damaged"
-        async for piece in await self._shelf.bytes_of.read(kept.digest, 0, kept.size):
-            running.update(piece)
-        return None if running.hexdigest() == expected else "damaged"
+        return None if await self._shelf.is_whole(kept.digest, size) else "damaged"
 
 
 _NAMING = (

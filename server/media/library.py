@@ -11,7 +11,7 @@ from field_schemas.access import Role, roles_in
 from field_schemas.registry import Registry
 from media.errors import MediaError
 from server.accounts.identities import Identity
-from server.media.shelf import Blob, stored_blob
+from server.media.shelf import Blob, Shelf
 from server.media.tables import media_claims, media_references
 from server.storage.database import Database
 from sync.clock import Milliseconds
@@ -23,17 +23,18 @@ from sync.visible import Sight
 class Library:
     """The media in a database, as readers see it."""
 
-    def __init__(self, database: Database, registry: Registry, now_ms: Milliseconds) -> None:
+    def __init__(self, database: Database, registry: Registry, shelf: Shelf, now_ms: Milliseconds) -> None:
         self._database = database
+        self._shelf = shelf
         self._registry = registry
         self._now_ms = now_ms
 
     async def find(self, who: Identity, digest: str) -> Blob | None:
         """The blob, where it is here and `who` may read it; nobody else learns whether it is."""
+        blob = await self._shelf.find(digest)
+        if blob is None:
+            return None
         async with self._database.read_engine.connect() as connection:
-            blob = await stored_blob(connection, digest)
-            if blob is None:
-                return None
             own = (media_claims.c.digest == digest, media_claims.c.user == who.user, media_claims.c.sent)
             if (await connection.execute(select(exists().where(*own)))).scalar_one():
                 return blob

@@ -39,8 +39,8 @@ class Media:
             settings.media_max_bytes, settings.media_daily_bytes, settings.media_upload_hours * _HOUR_MS
         )
         self.links = Links(derived_secret(key, "media addresses"))
-        self.library = Library(database, registry, now_ms)
         self.shelf = Shelf(database, open_store(settings), now_ms)
+        self.library = Library(database, registry, self.shelf, now_ms)
         self.receiver = Receiver(Spool(folder / "uploads", settings.media_free_bytes), settings.media_digest)
         self.references = References(database, registry, now_ms)
         self.uploads = Uploads(database, self.receiver, self.library, self.shelf, rules, now_ms, secrets.token_bytes)

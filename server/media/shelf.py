@@ -2,20 +2,25 @@
 
 Bytes and rows live in two places, so the order matters: first the row, which nobody collects while it is fresh,
 then the bytes, then the row says that they are there. Work that broke off in between is simply done again.
+
+The store tells of itself: blobs bear their digest, and beside each lies who has shown to hold it. So a database that
+was set back to a backup gets both again, when somebody asks for the blob.
 """
 
+import hashlib
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from field_schemas.media import MediaType
+from field_schemas.media import MediaType, is_digest
 from media.blobs import Blobs
+from media.content import HEAD_BYTES, kind_of
 from media.errors import Unavailable
 from server.media.tables import blobs, media_claims
 from server.storage.database import Database
@@ -31,6 +36,20 @@ class Blob(msgspec.Struct, frozen=True):
     media_type: MediaType
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """That `user` has shown to hold the bytes, having `sent` them or being allowed to read them.
+
+    `name` is what the file was called there.
+    """
+
+    digest: str
+    user: str
+    device: uuid.UUID
+    name: str
+    claimed_ms: int
+    sent: bool
+
+
 class Shelf:
     """The blobs of a server: their rows in the database, their bytes in `bytes_of`."""
 
@@ -39,8 +58,8 @@ class Shelf:
         self._database = database
         self._now_ms = now_ms
 
-    async def store(self, blob: Blob, file: Path) -> bool:
-        """Put the bytes of the durable `file` in the store; `note_stored` says so afterwards.
+    async def store(self, blob: Blob, file: Path, claim: Claim) -> bool:
+        """Put the bytes of the durable `file` in the store, and whose they are; rows are to say so afterwards.
 
         False when a blob of that digest is just being removed: try again later. Raises Unavailable.
         """
@@ -50,12 +69,52 @@ class Shelf:
             return False
         if not stored or await self.bytes_of.size(blob.digest) is None:
             await self.bytes_of.put(blob.digest, file, blob.media_type)
+        await self._keep(claim)
         return True
 
     async def find(self, digest: str) -> Blob | None:
-        """The blob, if it is here."""
+        """The blob, if it is here; one that the database has forgotten is taken up."""
         async with self._database.read_engine.connect() as connection:
-            return await stored_blob(connection, digest)
+            blob = await stored_blob(connection, digest)
+        with suppress(Unavailable):
+            return blob or await self.take_up(digest)
+        return None
+
+    async def take_up(self, digest: str) -> Blob | None:
+        """A blob that lies in the store and has no row: gives it one, and its claims. None where there is none that
+        is whole. Raises Unavailable."""
+        blob = await self._lying(digest) if is_digest(digest) else None
+        if blob is None:
+            return None
+        claims = [msgspec.json.decode(kept, type=Claim) for kept in await self.bytes_of.claims(digest)]
+        async with self._database.engine.begin() as connection:
+            if await self._announce(connection, blob) is None:
+                return None
+            await note_stored(connection, digest, self._now_ms())
+            for made in claims:
+                await note_claim(connection, made)
+        return blob
+
+    async def is_whole(self, digest: str, size: int) -> bool:
+        """Whether the blob in the store is what its digest says; all of it is read.
+
+        Raises MediaError `media_unknown`, Unavailable.
+        """
+        algorithm, _, expected = digest.partition(":")
+        running = hashlib.new(algorithm)
+        async for piece in await self.bytes_of.read(digest, 0, size):
+            running.update(piece)
+        return running.hexdigest() == expected
+
+    async def vouch(self, claim: Claim) -> None:
+        """Note that a user holds the bytes, where that is not known yet. Raises Unavailable."""
+        this = (media_claims.c.digest == claim.digest, media_claims.c.user == claim.user)
+        async with self._database.read_engine.connect() as connection:
+            if (await connection.execute(select(exists().where(*this)))).scalar_one():
+                return
+        await self._keep(claim)
+        async with self._database.engine.begin() as connection:
+            await note_claim(connection, claim)
 
     async def holds(self, blob: Blob) -> bool:
         """Whether the bytes are certainly in the store, whole; not, where it does not answer."""
@@ -82,6 +141,17 @@ class Shelf:
             await self._freshen(connection, digest)
             return await stored_blob(connection, digest)
 
+    async def _lying(self, digest: str) -> Blob | None:
+        size = await self.bytes_of.size(digest)
+        if not size or not await self.is_whole(digest, size):
+            return None
+        head = [piece async for piece in await self.bytes_of.read(digest, 0, min(size, HEAD_BYTES))]
+        kind = kind_of(b"".join(head))
+        return Blob(digest, size, kind) if kind else None
+
+    async def _keep(self, claim: Claim) -> None:
+        await self.bytes_of.put_claim(claim.digest, claim.user, msgspec.json.encode(claim))
+
     async def _announce(self, connection: AsyncConnection, blob: Blob) -> bool | None:
         """Whether the bytes are stored; None while they are being removed."""
         row = {**msgspec.structs.asdict(blob), "idle_since_ms": self._now_ms(), "collecting": False}
@@ -103,22 +173,8 @@ async def note_stored(connection: AsyncConnection, digest: str, now_ms: int) -> 
     await connection.execute(update(blobs).where(*there).values(stored_ms=now_ms))
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """That `user` has shown to hold the bytes, having `sent` them or being allowed to read them.
-
-    `name` is what the file was called there.
-    """
-
-    digest: str
-    user: str
-    device: uuid.UUID
-    name: str
-    claimed_ms: int
-    sent: bool
-
-
-async def claim(connection: AsyncConnection, made: Claim) -> None:
-    """Note a claim; one by having sent the bytes stays."""
+async def note_claim(connection: AsyncConnection, made: Claim) -> None:
+    """Note a claim; that the bytes were sent is not forgotten."""
     noting = upsert(connection, media_claims).values(msgspec.structs.asdict(made))
     kept = {"sent": media_claims.c.sent | noting.excluded.sent}
     await connection.execute(noting.on_conflict_do_update(index_elements=["digest", "user"], set_=kept))

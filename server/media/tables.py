@@ -68,5 +68,5 @@ media_references = Table(
     Index("media_references_to_check", "check_ms"),
     Index("media_references_of_record", "record"),
 )
-"""Which field of which record was said, by whom ("": nobody knows), to name a blob. It is checked at `check_ms` (empty:
-it was), for the `checks`-th time."""
+"""Which field of which record was said, by whom ("": nobody knows), to name a blob. It is checked at `check_ms`
+(empty: it was), for the `checks`-th time."""

@@ -27,11 +27,15 @@ _PAGE = 500
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """What a collection removed: unfinished uploads, and blobs with their bytes."""
+    """What a collection removed: unfinished uploads, and blobs with their bytes.
+
+    And how many blobs it `found` in the store that records name and the database did not know.
+    """
 
     uploads: int
     blobs: int
     bytes: int
+    found: int
 
 
 class Upkeep:
@@ -71,9 +75,10 @@ class Upkeep:
                 return None
             ended = await self._expire()
             await self._rescan()
+            found = await self._take_up_named()
             await self._mark_idle()
             gone = await self._drop_idle()
-            return Collection(ended, len(gone), sum(gone))
+            return Collection(ended, len(gone), sum(gone), found)
 
     async def _expire(self) -> int:
         now = self._now_ms()
@@ -137,6 +142,22 @@ class Upkeep:
             async with self._database.engine.begin() as connection:
                 await connection.execute(delete(media_references).where(media_references.c.record.in_(deleted)))
             last = page[-1]
+
+    async def _take_up_named(self) -> int:
+        """Find what records name in the store, where the database was set back and knows nothing of it; how many."""
+        here = exists().where(blobs.c.digest == media_references.c.digest, blobs.c.stored_ms.is_not(None))
+        awaited = select(media_references.c.digest).where(~here).distinct().order_by(media_references.c.digest)
+        found, last = 0, ""
+        while True:
+            async with self._database.read_engine.connect() as connection:
+                page = (
+                    await connection.execute(awaited.where(media_references.c.digest > last).limit(_PAGE))
+                ).scalars()
+                digests = list(page)
+            if not digests:
+                return found
+            found += sum([await self._shelf.take_up(digest) is not None for digest in digests])
+            last = digests[-1]
 
     async def _mark_idle(self) -> None:
         """Begin or end the time of grace of each blob, by whether anything names it."""

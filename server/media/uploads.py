@@ -18,7 +18,7 @@ from server.accounts.identities import Identity
 from server.media.library import Library
 from server.media.quotas import SMALLEST, reserve
 from server.media.rows import PARTIAL, Standing, StoredUpload, Wanted, new_upload, stored_upload
-from server.media.shelf import Blob, Claim, Shelf, claim, note_stored
+from server.media.shelf import Blob, Claim, Shelf, note_claim, note_stored
 from server.media.tables import uploads
 from server.storage.database import Database
 from sync.clock import Milliseconds
@@ -90,10 +90,8 @@ class Uploads:
         ):
             return None
         row = msgspec.structs.replace(self._new_row(who, wanted, blob.size), state=State.COMPLETE, digest=blob.digest)
-        row = await self._insert(row, 0)
-        async with self._database.engine.begin() as connection:
-            await claim(connection, Claim(blob.digest, who.user, who.device, row.name, self._now_ms(), sent=False))
-        return Standing(row, blob.size)
+        await self._shelf.vouch(Claim(blob.digest, who.user, who.device, row.name, self._now_ms(), sent=False))
+        return Standing(await self._insert(row, 0), blob.size)
 
     async def append(self, upload: uuid.UUID, chunk: Chunk, body: Body) -> Standing:
         """Take a chunk, and what is whole then becomes a blob.
@@ -210,11 +208,12 @@ class Uploads:
             return await self._refuse(
                 row, "media_refused", "by its content it is of none of the kinds that are taken"
             )
-        if not await self._shelf.store(Blob(digest, turn.held, kind), self._spool.data(row.id)):
+        claim = Claim(digest, row.user, row.device, row.name, self._now_ms(), sent=True)
+        if not await self._shelf.store(Blob(digest, turn.held, kind), self._spool.data(row.id), claim):
             return row
         async with self._database.engine.begin() as connection:
             await note_stored(connection, digest, self._now_ms())
-            await claim(connection, Claim(digest, row.user, row.device, row.name, self._now_ms(), sent=True))
+            await note_claim(connection, claim)
             done = {"state": State.COMPLETE, "digest": digest}
             await connection.execute(update(uploads).where(uploads.c.id == row.id).values(done))
         await self.receiver.run(self._spool.drop, row.id)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from server.cli.session import now_ms
+from server.media.tables import blobs, media_claims
 from sync.clock import DAY_MS
 from tests.integration.cli import Gridwalk
-from tests.integration.http_server import GRID, HttpServer
+from tests.integration.http_server import GRID, Accounts, HttpServer
 from tests.integration.media import digest_of, media_ref, photo, send
 
 
@@ -60,3 +62,25 @@ def test_collect(city: HttpServer, gridwalk: Gridwalk) -> None:
     send(city.inspector(), photo())
     assert "1 files are gone, 1,000 bytes" in gridwalk.well("media", "collect")
     assert "2 files, 2,000 bytes" in gridwalk.well("media", "list")
+
+
+def test_what_the_database_does_not_know(city: HttpServer, gridwalk: Gridwalk) -> None:
+    """After a restore, verify names what lies in the store unknown; collecting finds what a record names."""
+    named, stray = photo(), photo()
+    phone = city.inspector()
+    for content in (named, stray):
+        send(phone, content)
+    fields = {"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(named)]}
+    assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
+
+    async def forget(accounts: Accounts) -> None:
+        async with accounts.database.engine.begin() as connection:
+            for table in (media_claims, blobs):
+                await connection.execute(delete(table))
+
+    city.administer(forget)
+    unknown = {f"{digest_of(content)} not in the database" for content in (named, stray)}
+    assert unknown <= set(gridwalk.well("media", "verify").splitlines())
+    assert "1 files were found in the store that the database did not know." in gridwalk.well("media", "collect")
+    printed = gridwalk.well("media", "verify").splitlines()
+    assert printed == [f"{digest_of(stray)} not in the database", "All 1 files are there and whole."]

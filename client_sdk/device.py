@@ -260,7 +260,14 @@ class Device(MediaDevice):
     def _exchange(self, progress: OnProgress | None) -> Exchange:
         parts = self._parts
         return Exchange(
-            parts.store, self._connection, parts.sessions, parts.registry, parts.clock, parts.stamps, progress
+            parts.store,
+            self._connection,
+            parts.sessions,
+            parts.registry,
+            parts.clock,
+            parts.stamps,
+            progress,
+            replaced=self._sender.expect,
         )
 
 

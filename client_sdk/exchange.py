@@ -1,6 +1,8 @@
 """One sync: send what waits, read what is new, have the work receipted and, once a day, the copies verified."""
 
+import uuid
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
@@ -45,7 +47,7 @@ class _Restarted(Exception):
 
 
 class Exchange:
-    """The state of one sync from start to report."""
+    """The state of one sync from start to report; `replaced` is called when the server's contents are others."""
 
     def __init__(
         self,
@@ -56,8 +58,10 @@ class Exchange:
         clock: TrustedClock,
         stamps: HybridClock,
         progress: OnProgress | None,
+        replaced: Callable[[], None],
     ) -> None:
         self._store = store
+        self._replaced = replaced
         self._connection = connection
         self._sessions = sessions
         self._clock = clock
@@ -206,7 +210,7 @@ class Exchange:
         self._verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
             self._along = None
-            await self._store.run(exchanging.start_over, None)
+            await self._start_over(None)
             await self._reconcile()
 
     async def _adapt(self, error: Rejected, batch: list[Change]) -> None:
@@ -232,7 +236,7 @@ class Exchange:
             page = await self._completed(await self._page())
             before = await self._store.run(_progressed)
             if before.epoch not in (None, page.epoch):
-                await self._store.run(exchanging.start_over, None)
+                await self._start_over(None)
                 raise _Restarted
             await self._know_grants(page)
             self._stamps.observe(page.stamp)
@@ -297,9 +301,13 @@ class Exchange:
         except Rejected as error:
             if progressed.cursor is None or error.code not in _CURSOR_OF_NO_USE:
                 raise
-            epoch = None if error.code == "epoch_changed" else progressed.epoch
-            await self._store.run(exchanging.start_over, epoch)
+            await self._start_over(None if error.code == "epoch_changed" else progressed.epoch)
             raise _Restarted from error
+
+    async def _start_over(self, epoch: uuid.UUID | None) -> None:
+        await self._store.run(exchanging.start_over, epoch)
+        if epoch is None:
+            self._replaced()
 
     def _tell_loaded(self, records: int, left: int) -> None:
         self._pulled += records

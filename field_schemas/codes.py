@@ -107,6 +107,7 @@ _MEDIA_CODES = (
     _code("media_refused", "不接受的文件类型", "Files of this kind are not taken", "上传 JPEG、PNG、WebP、HEIC、MP4、MOV 或 M4A", "Upload JPEG, PNG, WebP, HEIC, MP4, MOV or M4A"),
     _code("media_empty", "空文件", "The file is empty", "核对文件", "Check the file"),
     _code("media_damaged", "设备上的文件已丢失或损坏", "The file on this device is gone or damaged", "重新拍摄", "Take it again"),
+    _code("media_lost", "服务器已丢失该文件，设备上的副本也已释放", "The server has lost the file, and the copy here was freed", "用相册中的原件重新添加", "Attach the original again"),
     _code("media_unknown", "没有该媒体，或您无权查看", "There is no such media, or it is not for you", "同步后重试", "Sync and try again"),
     _code("link_invalid", "链接无效或已过期", "The link is not valid, or too old", "重新获取链接", "Ask for a new link"),
     _code("picture_unavailable", "无法由该文件生成图片", "No picture can be made from this file", "打开原文件", "Open the original"),

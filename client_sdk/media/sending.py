@@ -27,7 +27,9 @@ OnMedia = Callable[[QueuedMedia], None]
 
 _GONE = frozenset({"upload_unknown", "upload_gone", "upload_overrun", "digest_mismatch"})
 """The upload cannot go on; another one can."""
-_NEVER = frozenset({"upload_too_large", "media_refused", "media_empty", "digest_unsupported", "media_damaged"})
+_NEVER = frozenset(
+    {"upload_too_large", "media_refused", "media_empty", "digest_unsupported", "media_damaged", "media_lost"}
+)
 """The server will not take this file, however often it is sent."""
 _OF_THE_SERVER = frozenset({"", "overloaded", "too_many_requests"})
 """Trouble of the network or the whole server, not of one file."""
@@ -139,6 +141,7 @@ class Sender:
         url = item.url
         if url is None:
             url, offset = await self._addresses.create(item)
+            await self._refuse_lost(item, offset)
             item = await self._at(msgspec.structs.replace(item, url=url), offset)
         elif offset is None:
             item = await self._at(item, await self._addresses.offset(url))
@@ -148,6 +151,12 @@ class Sender:
             self._offsets[item.digest] = offset
         if self._offsets.get(item.digest) == item.size:
             await self._judge(item, await self._addresses.status(url))
+
+    async def _refuse_lost(self, item: QueuedMedia, offset: int) -> None:
+        """Raises Rejected where the server had the whole file, has it no more, and the copy here was freed."""
+        freed = item.sent == item.size and not await asyncio.to_thread(size_of, self._folder / file_name(item.digest))
+        if freed and offset < item.size:
+            raise Rejected("media_lost", f"{offset} of {item.size} bytes are there")
 
     async def _chunk(self, item: QueuedMedia, url: str, offset: int) -> QueuedMedia:
         file = self._folder / file_name(item.digest)

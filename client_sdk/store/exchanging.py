@@ -55,11 +55,13 @@ def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
     """Read the server's contents, which are `epoch` (None: not known yet), from the beginning.
 
     The copies that were here stay in sight until all of the new ones are; then those that were not sent again go.
+    Whether other contents still hold the photos that those of before held is to be asked.
     """
     before = tables.meta.progressed
     same = epoch is not None and epoch == before.epoch
     if not same:
         tables.meta.receipt = None
+        tables.media.ask_again()
     tables.meta.loading = None
     scopes, replaced = (before.scopes, before.replaced) if same else ((), before.round + 1)
     tables.meta.progressed = Progressed(epoch, None, scopes, before.round + 1, replaced)

@@ -129,6 +129,10 @@ class MediaTables:
         self._db.execute("UPDATE media SET state = 'waiting', url = NULL, sent = 0 WHERE state = 'refused'")
         self._db.execute("UPDATE media SET failures = 0, wait_ms = 0 WHERE state = 'waiting'")
 
+    def ask_again(self) -> None:
+        """Let what the server held wait to be asked for by its digest: its contents were replaced."""
+        self._db.execute("UPDATE media SET state = 'waiting', url = NULL WHERE state = 'held'")
+
     def uses_of(self, digest: str) -> list[MediaUse]:
         """Which fields name a file."""
         rows = self._db.execute("SELECT record, field FROM media_uses WHERE digest = ?", (digest,))

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+from field_schemas.access import Role
 from tests.integration.cli import Gridwalk
-from tests.integration.http_server import HttpServer, Phone, problem
+from tests.integration.http_server import GRID, HttpServer, Phone, problem
+from tests.integration.media import CHUNK, create, digest_of, media_ref, metadata, photo, send
 from tests.postgres import administer
 
 Restored = Callable[[], None]
@@ -90,6 +92,29 @@ def test_a_restored_town(town: Town) -> None:
         assert sent_again["version"] > lost
         delta = phone.pull(page["cursor"])
         assert [record["id"] for record in delta["records"]] == [late["record"]]
+
+
+def test_a_photo_sent_since_the_backup(town: Town) -> None:
+    """A photo whose row and record the restore lost is read again once the device has sent the record again."""
+    content = photo()
+    with town.serving() as server:
+        phone, chen = server.inspector(), server.signed_in(("grid:440304", Role.SUPERVISOR))
+    town.back_up()
+    with town.serving() as server:
+        again(phone, server)
+        send(phone, content)
+        finding = phone.change(fields={"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(content)]})
+        assert phone.verdict(finding)["outcome"] == "applied"
+    town.restore()
+    with town.serving() as server:
+        again(phone, server)
+        again(chen, server)
+        asked = create(phone, 1_000, Upload_Metadata=metadata(sha256=digest_of(content)[7:]), Content_Type=CHUNK)
+        assert asked.headers["upload-offset"] == "1000"
+        assert problem(chen.call("GET", f"/v1/media/{digest_of(content)}")) == (404, "media_unknown")
+        assert phone.verdict(finding)["outcome"] == "applied"
+        link = chen.call("GET", f"/v1/media/{digest_of(content)}").json()["url"]
+        assert server.client.get(link).content == content
 
 
 def test_receipts_of_before(town: Town) -> None:

@@ -110,7 +110,9 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     # A child of its own: readers do not wait for checks.
     drawing = Inspector()
     pictures = Pictures(media.shelf, drawing)
-    arrivals = Arrivals(database, media.shelf, queue, check or checker.check, pictures, clock, secrets.token_bytes)
+    arrivals = Arrivals(
+        database, media.shelf, media.references, queue, check or checker.check, pictures, clock, secrets.token_bytes
+    )
     files = SnapshotFiles(Path(settings.data_dir) / "snapshots")
     snapshots = Snapshots(database.store, registry, files, clock, settings.snapshot_from)
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock), snapshots)

@@ -4,7 +4,7 @@ What is checked, and how, is the `Check` that the server is started with; this f
 """
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from server.accounts.devices import Device
 from server.accounts.tables import devices
 from server.group_commit import PushQueue
 from server.media.pictures import Pictures
+from server.media.references import References
 from server.media.shelf import Blob, Shelf
 from server.media.tables import blobs, media_claims, media_references
 from server.storage.database import Database
@@ -62,6 +63,7 @@ class Arrivals:
         self,
         database: Database,
         shelf: Shelf,
+        references: References,
         queue: PushQueue,
         check: Check,
         pictures: Pictures,
@@ -70,6 +72,7 @@ class Arrivals:
     ) -> None:
         self._database = database
         self._shelf = shelf
+        self._references = references
         self._queue = queue
         self._check = check
         self._pictures = pictures
@@ -106,41 +109,45 @@ class Arrivals:
             return [_Due(Blob(*row[:3]), *row[3:]) for row in rows]
 
     async def _try(self, due: _Due) -> bool:
-        """Check one arrival; whether that was possible. What fails is tried again, later and later."""
+        """Check one arrival; whether a verdict was written. What fails is tried again, later and later."""
+        arrival, mine = None, False
         try:
             arrival = await self._arrival(due)
-            if arrival is not None:
+            mine = arrival is not None and arrival.change.user == due.user
+            if arrival is not None and mine:
                 async with self._shelf.file(due.blob) as file:
                     await self._write(due, await self._check(file, arrival))
         except Unavailable:
             # That the store is away is not the file's fault, however long it takes.
-            await self._note(due, self._now_ms() + _FIRST_RETRY_MS, due.checks)
+            await self._note(due, check_ms=self._now_ms() + _FIRST_RETRY_MS)
             return False
         except Exception as error:
             _log.warning("check_failed", digest=due.blob.digest, record=str(due.record), error=repr(error))
             arrival = None
-        wait_ms = min(_FIRST_RETRY_MS << min(due.checks, 20), _LAST_RETRY_MS)
-        await self._note(due, None if arrival is not None else self._now_ms() + wait_ms, due.checks + 1)
-        if arrival is not None:
-            await self._pictures.prepare(due.blob)
-        return arrival is not None
+        if arrival is None:
+            wait_ms = min(_FIRST_RETRY_MS << min(due.checks, 20), _LAST_RETRY_MS)
+            await self._note(due, check_ms=self._now_ms() + wait_ms, checks=due.checks + 1)
+            return False
+        basis = self._references.basis(arrival.record)
+        await self._note(due, check_ms=None, checks=due.checks + 1, basis=basis)
+        # It may have moved meanwhile.
+        await self._references.look_again({due.record})
+        await self._pictures.prepare(due.blob)
+        return mine
 
     async def _arrival(self, due: _Due) -> Arrival | None:
-        """None where the record, or the change that names the blob, is not there yet."""
+        """None where the record, or a change that names the blob, is not there yet."""
         async with self._database.store.reading() as tx:
             record = (await tx.records([due.record])).get(due.record)
             history = await tx.history(due.record)
-        naming = (
-            change
-            for change in history
-            if change.user == due.user
-            and change.outcome is not Outcome.REFUSED
-            and due.blob.digest in digests_in(_object(change.fields))
-        )
-        change = next(naming, None)
-        if record is None or record.deleted or change is None:
+        if record is None or record.deleted:
             return None
         async with self._database.read_engine.connect() as connection:
+            holding = select(media_claims.c.user).where(media_claims.c.digest == due.blob.digest)
+            holders = set((await connection.execute(holding)).scalars())
+            change = _deciding(record, history, due.blob.digest, holders)
+            if change is None:
+                return None
             row = (await connection.execute(select(devices).where(devices.c.id == change.device))).first()
         return Arrival(due.blob, record, change, Device(*row)) if row else None
 
@@ -161,7 +168,26 @@ class Arrivals:
         if answer.outcome is Outcome.REFUSED:
             raise ValueError(f"{answer.code}: {answer.detail}")
 
-    async def _note(self, due: _Due, check_ms: int | None, checks: int) -> None:
-        this = (media_references.c.digest == due.blob.digest, media_references.c.record == due.record)
+    async def _note(self, due: _Due, **noted: int | str | None) -> None:
+        this = (
+            media_references.c.digest == due.blob.digest,
+            media_references.c.record == due.record,
+            media_references.c.user == due.user,
+        )
         async with self._database.engine.begin() as connection:
-            await connection.execute(update(media_references).where(*this).values(check_ms=check_ms, checks=checks))
+            await connection.execute(update(media_references).where(*this).values(**noted))
+
+
+def _deciding(
+    record: StoredRecord, history: Sequence[LoggedChange], digest: str, holders: Collection[str]
+) -> LoggedChange | None:
+    """The change that media of a record is judged by: the first of somebody who holds it to name it there.
+
+    So nobody changes a verdict by naming the media once more. What was refused counts where it stands in the record
+    all the same, because a supervisor applied it.
+    """
+    naming = [one for one in history if one.user in holders and digest in digests_in(_object(one.fields))]
+    taken = [one for one in naming if one.outcome is not Outcome.REFUSED]
+    if not taken and digest in digests_in(_object(record.fields)):
+        taken = naming
+    return taken[0] if taken else None

@@ -5,12 +5,13 @@ access: that takes a record that may be read and an author who holds the bytes (
 written by another way than a push is found later by looking through the records; the log tells who wrote it.
 """
 
+import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from field_schemas.media import digests_in, media_fields
@@ -24,6 +25,10 @@ from sync.storage import ReadTransaction, StoredRecord
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 _msgpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+TASK = "task"
+"""The field by which a record says which task it belongs to."""
+LINKS = (TASK, "about", "finding", "case", "record")
+"""The fields by which records name others of one matter."""
 _ESCAPED = b"\\u00"
 """By which JSON can spell a plain letter otherwise."""
 
@@ -44,6 +49,7 @@ class References:
         self._database = database
         self._now_ms = now_ms
         self.fields = {spec.name: fields for spec in registry if (fields := media_fields(spec))}
+        self._places = {spec.name: spec.place for spec in registry if spec.name in self.fields}
         self._spelled = {name: [field.encode() for field in fields] for name, fields in self.fields.items()}
 
     async def note_pushed(self, user: str, changes: Iterable[Change], *, as_json: bool) -> None:
@@ -52,6 +58,36 @@ class References:
         if found:
             async with self._database.engine.begin() as connection:
                 await note(connection, found, self._now_ms())
+
+    async def note_decided(self, changes: Iterable[Change]) -> None:
+        """After the changes of a push were decided: have media checked again whose record they moved."""
+        await self.look_again({change.record for change in changes if change.base and change.type in self.fields})
+
+    async def look_again(self, records: Collection[uuid.UUID]) -> None:
+        """Have media checked again where its record is not what it was when that was checked."""
+        checked = (media_references.c.check_ms.is_(None), media_references.c.basis.is_not(None))
+        wanted = select(media_references.c.record, media_references.c.basis).distinct()
+        if not records:
+            return
+        async with self._database.read_engine.connect() as connection:
+            rows = await connection.execute(wanted.where(media_references.c.record.in_(records), *checked))
+            bases = [tuple(row) for row in rows]
+        if not bases:
+            return
+        async with self._database.store.reading() as tx:
+            now = {key: self.basis(record) for key, record in (await tx.records({key for key, _ in bases})).items()}
+        moved = {key for key, basis in bases if now.get(key) != basis}
+        if moved:
+            due = update(media_references).where(media_references.c.record.in_(moved), *checked)
+            async with self._database.engine.begin() as connection:
+                await connection.execute(due.values(check_ms=self._now_ms(), checks=0))
+
+    def basis(self, record: StoredRecord) -> str:
+        """A digest of what its media is compared with of a record, and of where the verdict goes."""
+        values = _msgpack(record.fields)
+        place = self._places.get(record.type)
+        compared = (record.scopes, values.get(place) if place else None, [values.get(link) for link in LINKS])
+        return hashlib.sha256(msgspec.msgpack.encode(compared, order="deterministic")).hexdigest()
 
     async def note_standing(self, tx: ReadTransaction, page: Sequence[StoredRecord]) -> None:
         """Note what records name now and nobody was noted to have said."""

@@ -65,8 +65,9 @@ media_references = Table(
     Column("noted_ms", BigInteger, nullable=False),
     Column("check_ms", BigInteger),
     Column("checks", Integer, nullable=False),
+    Column("basis", String(64)),
     Index("media_references_to_check", "check_ms"),
     Index("media_references_of_record", "record"),
 )
 """Which field of which record was said, by whom ("": nobody knows), to name a blob. It is checked at `check_ms`
-(empty: it was), for the `checks`-th time."""
+(empty: it was), for the `checks`-th time; `basis` is what the record was like when that was done."""

@@ -22,8 +22,10 @@ from server.media.uploads import Uploads
 from server.storage.database import Database
 from server.storage.singleton import COLLECT, alone
 from sync.clock import DAY_MS, Milliseconds
+from sync.storage import ReadTransaction, StoredRecord
 
 _PAGE = 500
+_object = msgspec.msgpack.Decoder().decode
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -120,17 +122,22 @@ class Upkeep:
                 await self._uploads.receiver.run(spool.drop, stray)
 
     async def _rescan(self) -> None:
-        """Note what records name now, whoever wrote them and however, and forget what deleted ones did."""
+        """Note what records name now, and whether they moved, whoever wrote them and however; forget what those named
+        that are no more."""
         for record_type in self._references.fields:
             async with self._database.store.reading() as tx:
                 async for page in tx.scan(record_type):
                     await self._references.note_standing(tx, page)
-        await self._forget_deleted()
+                    await self._references.look_again([record.id for record in page])
+        await self._forget_records()
 
-    async def _forget_deleted(self) -> None:
+    async def _forget_records(self) -> None:
+        """Forget what records name that are deleted, or were never made and nobody can make any more."""
+        # A push that is being decided has noted what it names already.
+        settled = media_references.c.noted_ms <= self._now_ms() - DAY_MS
         last = uuid.UUID(int=0)
         while True:
-            wanted = select(media_references.c.record).where(media_references.c.record > last).distinct()
+            wanted = select(media_references.c.record).where(media_references.c.record > last, settled).distinct()
             async with self._database.read_engine.connect() as connection:
                 page = list(
                     (await connection.execute(wanted.order_by(media_references.c.record).limit(_PAGE))).scalars()
@@ -138,9 +145,10 @@ class Upkeep:
             if not page:
                 return
             async with self._database.store.reading() as tx:
-                deleted = [key for key, record in (await tx.records(page)).items() if record.deleted]
+                records = await tx.records(page)
+                gone = [key for key in page if await _is_gone(tx, key, records.get(key))]
             async with self._database.engine.begin() as connection:
-                await connection.execute(delete(media_references).where(media_references.c.record.in_(deleted)))
+                await connection.execute(delete(media_references).where(media_references.c.record.in_(gone)))
             last = page[-1]
 
     async def _take_up_named(self) -> int:
@@ -185,3 +193,11 @@ class Upkeep:
 
 
 _NAMED = exists().where(media_references.c.digest == blobs.c.digest)
+
+
+async def _is_gone(tx: ReadTransaction, key: uuid.UUID, record: StoredRecord | None) -> bool:
+    """Whether a record is no more, and will not be: a refusal that is still open may yet be applied."""
+    if record is not None:
+        return record.deleted
+    refusals = [change.attention for change in await tx.history(key) if change.attention is not None]
+    return not any(_object(one.fields)["state"] == "open" for one in (await tx.records(refusals)).values())

@@ -17,7 +17,8 @@ from media.checks.seen import SeenPictures
 from media.inspection.inspector import Inspector
 from media.thresholds import Thresholds
 from server.media.arrivals import Arrival
-from server.media_checks.matters import TASK, fields_of, related
+from server.media.references import TASK
+from server.media_checks.matters import fields_of, related
 from server.media_checks.whereabouts import grid_of, place_of
 from server.storage.database import Database
 from sync.clock import Milliseconds

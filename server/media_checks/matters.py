@@ -12,11 +12,9 @@ import msgspec
 
 from field_schemas.policies import Policy
 from field_schemas.registry import Registry
+from server.media.references import LINKS
 from sync.storage import ReadTransaction, StoredRecord
 
-TASK = "task"
-"""The field by which a record says which task it belongs to."""
-_LINKS = (TASK, "about", "finding", "case", "record")
 _STEPS = 3
 """How far links are followed: a note about a finding of a task of a matter."""
 _CASE = "case:"
@@ -60,12 +58,12 @@ def _matter(registry: Registry, record: StoredRecord, known: Mapping[UUID, Store
 def _is_matter(registry: Registry, record: StoredRecord) -> bool:
     """Whether something happens in it. A manhole cover has many matters in its life, and is none."""
     fields = registry.get(record.type).fields
-    return any(name in fields for name in _LINKS) or any(one.policy is Policy.WORKFLOW for one in fields.values())
+    return any(name in fields for name in LINKS) or any(one.policy is Policy.WORKFLOW for one in fields.values())
 
 
 def _links(record: StoredRecord) -> set[UUID]:
     fields = fields_of(record)
-    return set(_ids(fields.get(name) for name in _LINKS))
+    return set(_ids(fields.get(name) for name in LINKS))
 
 
 def _ids(values: Iterable[Any]) -> Iterator[UUID]:

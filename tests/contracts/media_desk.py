@@ -3,6 +3,7 @@
 import asyncio
 import os
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,10 +67,18 @@ class Desk:
         self.checked: list[Arrival] = []
         self.fails: dict[str, int] = {}
         self.away = False
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.li = _person("li", DISTRICT)
         pictures = Pictures(self.media.shelf, Inspector())
         self.arrivals = Arrivals(
-            database, self.media.shelf, self.queue, self.check, pictures, lambda: self.now, os.urandom
+            database,
+            self.media.shelf,
+            self.media.references,
+            self.queue,
+            self.check,
+            pictures,
+            lambda: self.now,
+            os.urandom,
         )
 
     async def person(self, user: str, *grants: Grant) -> Identity:
@@ -94,7 +103,7 @@ class Desk:
             await connection.execute(insert(devices).values(enrolled))
 
     async def check(self, file: Path, arrival: Arrival) -> Record:
-        """Note what is checked; fail as often as told, or as a store does that is away."""
+        """Note what is checked, and let `meanwhile` happen; fail as often as told, or as a store that is away."""
         if self.away:
             raise Unavailable
         if self.fails.get(arrival.blob.digest):
@@ -102,6 +111,9 @@ class Desk:
             raise ValueError("cannot look into it")
         assert digest_of(await asyncio.to_thread(file.read_bytes)) == arrival.blob.digest
         self.checked.append(arrival)
+        if self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            await happens()
         return Verdict(author=arrival.change.user, said=f"{arrival.device.name}: fine")
 
     async def begin(self, content: bytes, by: Identity | None = None, **wanted: Any) -> uuid.UUID:
@@ -157,7 +169,14 @@ class Desk:
         if noted:
             await self.media.references.note_pushed(person.user, [change], as_json=False)
         answer = await self.queue.submit(person.actor, [change], as_json=False)
+        if noted:
+            await self.media.references.note_decided([change])
         assert answer.verdicts[0].outcome is outcome, answer.verdicts
+
+    async def refusals(self, record: uuid.UUID) -> list[uuid.UUID]:
+        """The refusals of changes of a record."""
+        async with self.database.store.reading() as tx:
+            return [change.attention for change in await tx.history(record) if change.attention is not None]
 
     async def stored(self, content: bytes) -> bool:
         """Whether the photo is in the store, by its row and by its bytes alike."""
@@ -166,7 +185,7 @@ class Desk:
         assert there == (size is not None)
         return there
 
-    async def verdicts(self) -> list[Record]:
+    async def verdicts(self) -> list[Verdict]:
         """The verdicts written so far."""
         spec = type_of(Verdict)
         async with self.database.store.reading() as tx:

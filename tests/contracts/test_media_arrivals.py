@@ -1,11 +1,16 @@
 """Media that has arrived is checked once a record names it, on both databases."""
 
+import uuid
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
+from server.accounts.identities import Identity
 from server.media.tables import media_claims, media_references
-from tests.contracts.media_desk import Desk, Verdict
-from tests.integration.media import digest_of, photo
+from tests.contracts.media_desk import DISTRICT, Desk, Verdict
+from tests.integration.media import digest_of, media_ref, photo
+from tests.unit.builders import new_id
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -82,3 +87,88 @@ async def test_nobody_vouches_for_it(desk: Desk) -> None:
     assert await desk.arrivals.check_due() == 0
     async with desk.database.engine.begin() as connection:
         assert (await connection.execute(select(media_references.c.check_ms))).scalar_one() is not None
+
+
+async def named_again(desk: Desk, finding: uuid.UUID, content: bytes, by: Identity) -> None:
+    """Somebody names a photo in a finding that names it already."""
+    named = {"media": [media_ref(content)]}
+    await desk.push(finding, named, of="finding", by=by, base=1)
+
+
+async def test_the_first_who_named_it_decides(desk: Desk) -> None:
+    """Somebody who names a photo in a record that names it already changes nothing about its verdict."""
+    content = photo()
+    zhao = await desk.person("zhao", DISTRICT)
+    await desk.send(content)
+    finding = await desk.name(content, of="finding", kind="0102")
+    assert await desk.arrivals.check_due() == 1
+    assert await desk.knows(content, zhao)
+    desk.now += 3 * 3_600_000
+    await named_again(desk, finding, content, zhao)
+    assert await desk.arrivals.check_due() == 0
+    assert [one.author for one in await desk.verdicts()] == ["li"]
+    assert [arrival.change.user for arrival in desk.checked] == ["li"]
+
+
+async def test_who_does_not_hold_it_does_not_decide(desk: Desk) -> None:
+    """A photo is judged by the first change of somebody who has shown to hold it."""
+    content = photo()
+    zhao = await desk.person("zhao", DISTRICT)
+    finding = await desk.name(content, of="finding", kind="0102")
+    await named_again(desk, finding, content, zhao)
+    await desk.send(content, by=zhao)
+    assert await desk.arrivals.check_due() == 1
+    assert [one.author for one in await desk.verdicts()] == ["zhao"]
+    await desk.send(content)
+    assert await desk.arrivals.check_due() == 1
+    assert [one.author for one in await desk.verdicts()] == ["li"]
+
+
+async def moved(desk: Desk, noted: bool = True, **fields: Any) -> int:
+    """Checks of the photo of a finding, made once it was checked and then changed: how many."""
+    content = photo()
+    await desk.send(content)
+    finding = await desk.name(content, of="finding", kind="0102", place={"lon": 114.0, "lat": 22.5})
+    assert await desk.arrivals.check_due() == 1
+    await desk.push(finding, fields, of="finding", base=1, noted=noted)
+    if not noted:
+        assert await desk.arrivals.check_due() == 0
+        await desk.media.upkeep.collect()
+    found = await desk.arrivals.check_due()
+    assert await desk.arrivals.check_due() == 0
+    return found
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"place": {"lon": 114.2, "lat": 22.5}}, {"grid": "440304002001001"}, {"task": str(new_id())}],
+)
+async def test_checked_again_when_its_record_moves(desk: Desk, fields: dict[str, Any]) -> None:
+    """A record with another place, task or scopes has its photo checked again, as it is now."""
+    assert await moved(desk, **fields) == 1
+    before, after = (arrival.record for arrival in desk.checked)
+    assert before.version < after.version
+    assert len(await desk.verdicts()) == 1
+
+
+async def test_a_move_that_was_not_a_push_is_found(desk: Desk) -> None:
+    """A record that was moved by another way than a push has its photo checked again after the night."""
+    assert await moved(desk, noted=False, grid="440304002001001") == 1
+
+
+async def test_not_checked_again_for_words(desk: Desk) -> None:
+    """Another text is no reason to look at the photo again, neither at once nor by night."""
+    assert await moved(desk, text="other words") == 0
+    await desk.media.upkeep.collect()
+    assert await desk.arrivals.check_due() == 0
+
+
+async def test_moved_while_it_was_checked(desk: Desk) -> None:
+    """A record that moves while its photo is being looked at has it checked once more."""
+    content = photo()
+    await desk.send(content)
+    finding = await desk.name(content, of="finding", kind="0102")
+    desk.meanwhile = lambda: desk.push(finding, {"grid": "440304002001001"}, of="finding", base=1)
+    assert await desk.arrivals.check_due() == 1
+    assert await desk.arrivals.check_due() == 1
+    assert await desk.arrivals.check_due() == 0

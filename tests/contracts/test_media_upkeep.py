@@ -7,15 +7,19 @@ import uuid
 import pytest
 from obstore.store import MemoryStore
 
+from field_schemas.access import Grant, Role
 from media.blobs import Blobs
 from media.errors import MediaError
 from media.uploads import State
 from server.media.tables import blobs
 from sync.clock import DAY_MS
-from tests.contracts.media_desk import Desk
-from tests.integration.media import digest_of, photo
+from sync.messages import Outcome
+from tests.contracts.media_desk import DISTRICT, Desk
+from tests.integration.media import digest_of, media_ref, photo
+from tests.unit.builders import GRID, new_id
 
 pytestmark = pytest.mark.timeout(120)
+ELSEWHERE = Grant("grid:440399", Role.INSPECTOR)
 
 
 async def test_named_media_stays(desk: Desk) -> None:
@@ -66,6 +70,61 @@ async def test_media_of_a_deleted_record(desk: Desk) -> None:
     await desk.media.upkeep.collect()
     assert await desk.stored(content)
     desk.now += 31 * DAY_MS
+    await desk.media.upkeep.collect()
+    assert not await desk.stored(content)
+
+
+async def test_media_of_a_refused_record(desk: Desk) -> None:
+    """The photo of a record that was refused stays while a supervisor may apply the refusal, and goes after that."""
+    content = photo()
+    zhao = await desk.person("zhao", ELSEWHERE)
+    await desk.send(content, by=zhao)
+    record = new_id()
+    fields = {"kind": "0102", "grid": GRID, "text": "not my street", "media": [media_ref(content)]}
+    await desk.push(record, fields, of="finding", by=zhao, outcome=Outcome.REFUSED)
+    desk.now += 40 * DAY_MS
+    await desk.media.upkeep.collect()
+    assert await desk.stored(content)
+    (refusal,) = await desk.refusals(record)
+    await desk.push(refusal, {"state": "dismissed"}, of="refusal", base=1, by=zhao, outcome=Outcome.MERGED)
+    await desk.media.upkeep.collect()
+    assert await desk.stored(content)
+    desk.now += 31 * DAY_MS
+    await desk.media.upkeep.collect()
+    assert not await desk.stored(content)
+
+
+async def test_media_of_a_refusal_that_was_applied(desk: Desk) -> None:
+    """The photo of a record that a supervisor made from a refusal stays, and is checked as its author's."""
+    content = photo()
+    zhao = await desk.person("zhao", ELSEWHERE)
+    await desk.send(content, by=zhao)
+    record = new_id()
+    fields = {"kind": "0102", "grid": GRID, "text": "not my street", "media": [media_ref(content)]}
+    await desk.push(record, fields, of="finding", by=zhao, outcome=Outcome.REFUSED)
+    (refusal,) = await desk.refusals(record)
+    chief = await desk.person("chief", DISTRICT, Grant(ELSEWHERE.scope, Role.SUPERVISOR))
+    await desk.push(refusal, {"state": "applied"}, of="refusal", base=1, by=chief, outcome=Outcome.MERGED)
+    desk.now += 40 * DAY_MS
+    await desk.media.upkeep.collect()
+    assert await desk.stored(content)
+    assert await desk.reads(content, desk.li)
+    assert await desk.arrivals.check_due() == 1
+    assert desk.checked[0].change.user == "zhao"
+
+
+async def test_media_of_a_push_that_was_never_decided(desk: Desk) -> None:
+    """What was noted of a push that did not come to its end is forgotten a day later."""
+    content = photo()
+    await desk.send(content)
+    change = desk.office.change(desk.li.actor, "note", new_id(), {"text": "x", "media": [media_ref(content)]})
+    await desk.media.references.note_pushed("li", [change], as_json=False)
+    desk.now += DAY_MS
+    await desk.media.upkeep.collect()
+    desk.now += 28 * DAY_MS
+    await desk.media.upkeep.collect()
+    assert await desk.stored(content)
+    desk.now += 2 * DAY_MS
     await desk.media.upkeep.collect()
     assert not await desk.stored(content)
 

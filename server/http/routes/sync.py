@@ -127,6 +127,7 @@ def push_routes(
             changes = changes_from_json(changes)
         await references.note_pushed(who.user, changes, as_json=as_json)
         pushed = await queue.submit(who.actor, changes, as_json=as_json)
+        await references.note_decided(changes)
         if wanted.pull is None:
             return answer(request, pushed)
         page = await reading.page_along(request, who, wanted.pull)

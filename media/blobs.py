@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ _THREADS = 16
 _PRIVATE = 0o700
 _PICTURES = "pictures/"
 _CLAIMS = "claims/"
+_CLAIM, _DRAFT = ".json", ".part"
 _TRIAL = "gridwalk-trial"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _MISSING = (NotFoundError, FileNotFoundError)
@@ -108,16 +110,18 @@ class Blobs:
 
     async def put_claim(self, digest: str, user: str, claim: bytes) -> None:
         """Keep beside a blob that `user` has shown to hold it; durable, in place of what was kept of that before."""
-        key = f"{_CLAIMS}{_key(digest)}/{user}.json"
+        key = f"{_CLAIMS}{_key(digest)}/{user}{_CLAIM}"
         with _trouble_told():
-            await self._run(obstore.put, self._store, key, claim)
             if self._folder is not None:
-                await self._run(_sync, self._folder, self._folder / key)
+                await self._run(_write, claim, self._folder / key)
+            else:
+                await self._run(obstore.put, self._store, key, claim)
 
     async def claims(self, digest: str) -> list[bytes]:
         """What is kept beside a blob of those who have shown to hold it."""
         with _trouble_told():
-            return [await self._run(self._get, key) for key in await self._run(self._list, _CLAIMS + _key(digest))]
+            keys = await self._run(self._list, _CLAIMS + _key(digest))
+            return [await self._run(self._get, key) for key in keys if key.endswith(_CLAIM)]
 
     async def drop(self, digest: str) -> None:
         """Remove a blob, if it is there, the pictures made from it, and the claims to it."""
@@ -236,20 +240,29 @@ def _key(digest: str) -> str:
 
 def _link(file: Path, target: Path) -> None:
     """One more name for bytes that are on disk already: nothing is copied, and another blob is never touched."""
-    if not target.parent.is_dir():
-        target.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        sync_folder(target.parent.parent)
-        sync_folder(target.parent.parent.parent)
+    _make(target.parent)
     with suppress(FileExistsError):
         os.link(file, target)
     sync_folder(target.parent)
 
 
-def _sync(folder: Path, file: Path) -> None:
-    """See that a file, and the folders down to it, are on disk."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-    for parent in file.parents:
-        sync_folder(parent)
-        if parent == folder:
-            return
+def _write(content: bytes, target: Path) -> None:
+    """A small file, on disk whole or not at all."""
+    _make(target.parent.parent)
+    target.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+    draft = target.with_name(f"{uuid.uuid4().hex}{_DRAFT}")
+    with draft.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(target)
+    sync_folder(target.parent)
+    sync_folder(target.parent.parent)
+
+
+def _make(folder: Path) -> None:
+    """One of the 256 folders, with those above it."""
+    if not folder.is_dir():
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+        sync_folder(folder.parent.parent)

@@ -7,6 +7,7 @@ The store tells of itself: blobs bear their digest, and beside each lies who has
 was set back to a backup gets both again, when somebody asks for the blob.
 """
 
+import asyncio
 import hashlib
 import tempfile
 import uuid
@@ -67,9 +68,10 @@ class Shelf:
             stored = await self._announce(connection, blob)
         if stored is None:
             return False
-        if not stored or await self.bytes_of.size(blob.digest) is None:
-            await self.bytes_of.put(blob.digest, file, blob.media_type)
-        await self._keep(claim)
+        if stored and await self.bytes_of.size(blob.digest) is not None:
+            await self._keep(claim)
+        else:
+            await asyncio.gather(self.bytes_of.put(blob.digest, file, blob.media_type), self._keep(claim))
         return True
 
     async def find(self, digest: str) -> Blob | None:
@@ -103,7 +105,7 @@ class Shelf:
         algorithm, _, expected = digest.partition(":")
         running = hashlib.new(algorithm)
         async for piece in await self.bytes_of.read(digest, 0, size):
-            running.update(piece)
+            await asyncio.to_thread(running.update, piece)
         return running.hexdigest() == expected
 
     async def vouch(self, claim: Claim) -> None:

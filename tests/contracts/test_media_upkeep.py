@@ -231,7 +231,7 @@ async def test_a_blob_that_was_lost_is_stored_again(desk: Desk) -> None:
 
 
 async def test_another_store(desk: Desk) -> None:
-    """A store that is no folder holds blobs just so: put, read in part, copied for a check, dropped."""
+    """A store that is no folder holds blobs just so: put, read in part, copied for a check, claimed, dropped."""
     store = Blobs(MemoryStore())
     content = photo(600_000)
     file = desk.folder / "file"
@@ -242,6 +242,11 @@ async def test_another_store(desk: Desk) -> None:
     await store.fetch(digest_of(content), desk.folder / "copy")
     assert (desk.folder / "copy").read_bytes() == content
     assert store.path(digest_of(content)) is None
+    for claim in (b"{}", b'{"sent": true}'):
+        await store.put_claim(digest_of(content), "li.na", claim)
+    assert await store.claims(digest_of(content)) == [b'{"sent": true}']
+    assert [digest async for page in store.digests() for digest in page] == [digest_of(content)]
     await store.drop(digest_of(content))
+    assert await store.claims(digest_of(content)) == []
     await store.drop(digest_of(content))
     assert await store.size(digest_of(content)) is None

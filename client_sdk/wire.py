@@ -85,7 +85,7 @@ class UploadStatus(msgspec.Struct, frozen=True):
 class PublishRequest(msgspec.Struct, frozen=True):
     """A picture for the public, at most `side_px` on its longer side, with nothing left of what is `hidden`."""
 
-    hidden: tuple[Region, ...] = ()
+    hidden: tuple[Region, ...]
     side_px: int = 1600
 
 

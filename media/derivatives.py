@@ -9,7 +9,7 @@ from msgspec import Meta
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Region(msgspec.Struct, frozen=True):
+class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rectangle in the upright picture, in shares of its width and height from the top left corner."""
 
     left: Share

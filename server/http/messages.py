@@ -138,10 +138,13 @@ class UploadStatus(msgspec.Struct, omit_defaults=True):
     detail: str | None = None
 
 
-class Publication(msgspec.Struct, frozen=True):
-    """A picture for the public, at most `side_px` on its longer side, with nothing left of what is `hidden`."""
+class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture for the public, at most `side_px` on its longer side, with nothing left of what is `hidden`.
 
-    hidden: Annotated[tuple[Region, ...], Meta(max_length=100)] = ()
+    Who hides nothing says so by an empty list: a misspelled word must not publish faces.
+    """
+
+    hidden: Annotated[tuple[Region, ...], Meta(max_length=100)]
     side_px: Annotated[int, Meta(ge=16, le=8192)] = 1600
 
 

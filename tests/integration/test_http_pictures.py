@@ -131,6 +131,17 @@ def test_only_supervisors_publish(phone: Phone, server: HttpServer) -> None:
     assert publish(phone, content, {**REGION, "left": 2.0}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "body", [{}, {"hiden": [REGION]}, {"hidden": [], "side": 5}, {"hidden": [REGION | {"r": 1}]}]
+)
+def test_a_misspelled_word_publishes_nothing(phone: Phone, chief: Phone, body: dict[str, object]) -> None:
+    """What is hidden must be said, be it nothing, and what is not understood is refused."""
+    content = photo()
+    reported(phone, content)
+    answer = chief.call("POST", f"/v1/media/{digest_of(content)}/publications", body)
+    assert problem(answer) == (400, "body_malformed")
+
+
 def test_prepared_before_anybody_asks(phone: Phone) -> None:
     """Once a photo was checked its sizes are there."""
     content = photo()

@@ -78,7 +78,8 @@ class MediaDevice(AttendingDevice):
 
         The record tells when and where the file says it was made. The device keeps a copy of its own until the
         server has said that it holds it. `field` is needed where the type has more than one for media; `entry` makes
-        what goes into it, where that is more than the MediaRef. Evidence is sent before all else. Raises NotAllowed,
+        what goes into it, where that is more than the MediaRef. What the record names already is not named twice.
+        Evidence is sent before all else. Raises NotAllowed,
         Invalid (`media_refused`, `media_empty`, and `digest_unsupported` where this device cannot compute the
         server's digest) or OSError; then nothing has happened.
         """
@@ -128,7 +129,13 @@ class MediaDevice(AttendingDevice):
         self._media_woken.set()
 
     async def wifi_only(self, *what: Urgency) -> None:
-        """Send `what` over Wi-Fi alone, from now on and after a restart; nothing: send all over any network."""
+        """Send `what` over Wi-Fi alone, from now on and after a restart; nothing: send all over any network.
+
+        Raises Invalid for what is no Urgency.
+        """
+        for one in what:
+            if not isinstance(one, Urgency):
+                raise Invalid("parameter_invalid", f"{one!r}; there are {', '.join(map(str, Urgency.__members__))}")
         await self._store.run(_set_wifi_only, what)
 
     def observe_media(self, observer: OnMediaItem) -> Callable[[], None]:
@@ -205,10 +212,19 @@ def _naming(batch: Batch, record: Record, field: str, value: Any) -> list[LocalW
 def _attach(
     tables: Tables, author: Author, writes: list[LocalWrite], taken: TakenFile, queued: QueuedMedia, use: MediaUse
 ) -> RecordRow:
-    (row,) = commit(tables, author, writes)
+    row = tables.records.get(use.record)
+    if row is None or row.deleted or not _names(row, use.field, queued.digest):
+        (row,) = commit(tables, author, writes)
     settle(taken.path, file_name(queued.digest))
     tables.media.add(queued, [use])
     return row
+
+
+def _names(row: RecordRow, field: str, digest: str) -> bool:
+    """Whether the file is there already, by itself: in an answer of a checklist it may stand again."""
+    value = row.decoded().get(field)
+    entries = value if isinstance(value, list) else [value]
+    return any(isinstance(one, dict) and one.get("digest") == digest for one in entries)
 
 
 def _queue(tables: Tables) -> list[tuple[QueuedMedia, list[MediaUse]]]:

@@ -215,8 +215,11 @@ class Meta:
 
     @property
     def media_rules(self) -> MediaRules:
-        """What the user wants of photos and videos."""
-        return self._read("media_rules", MediaRules) or MediaRules()
+        """What the user wants of photos and videos; as if never asked for, where that cannot be read."""
+        try:
+            return self._read("media_rules", MediaRules) or MediaRules()
+        except msgspec.DecodeError:
+            return MediaRules()
 
     @media_rules.setter
     def media_rules(self, rules: MediaRules) -> None:

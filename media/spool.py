@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from media.errors import MediaError
+from media.errors import AtOffset, MediaError
 
 WritePieces = Callable[[int, Sequence[bytes | memoryview], int], int]
 """As os.pwritev: write pieces to a descriptor from an offset, and say how many bytes were written."""
@@ -85,8 +85,8 @@ class Spool:
     async def turn(self, upload: uuid.UUID) -> AsyncIterator["Turn"]:
         """The right to write an upload's bytes, taken from any older request of any process.
 
-        Raises MediaError `upload_gone`, `upload_superseded` (a newer request came in between), and `upload_busy` when
-        the older one does not let go.
+        Raises MediaError `upload_gone`, AtOffset `upload_superseded` (a newer request came in between), and
+        MediaError `upload_busy` when the older one does not let go.
         """
         token = secrets.token_bytes(16)
         self.held(upload)
@@ -106,7 +106,7 @@ class Spool:
         until = time.monotonic() + _LOCK_WAIT_S
         while (turn := self._locked(upload, token)) is None:
             if not self._is_newest(upload, token):
-                raise MediaError("upload_superseded", "a newer request for this upload has come")
+                raise AtOffset("upload_superseded", "a newer request for this upload has come", self.held(upload))
             if time.monotonic() > until:
                 raise MediaError("upload_busy", "an older request for this upload does not end")
             await asyncio.sleep(_LOCK_POLL_S)

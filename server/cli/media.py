@@ -27,7 +27,9 @@ def media() -> None:
 
 
 @media.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many of the newest.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many of the newest."
+)
 def list_(limit: int) -> None:
     """The newest files: size, type, when they came, how many records name them; and what there is altogether.
 

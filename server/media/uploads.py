@@ -74,7 +74,7 @@ class Uploads:
             check_length(length, self.rules.largest)
         row = self._new_row(who, wanted, length)
         await self.receiver.run(self._spool.create, row.id, length or 0)
-        row = await self._insert(row, 0 if parts else length or 0)
+        row = await self._insert(row, length or 0)
         return await self._join(row, parts) if parts else Standing(row, 0)
 
     async def create_known(self, who: Identity, wanted: Wanted) -> Standing | None:

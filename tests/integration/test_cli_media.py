@@ -49,6 +49,14 @@ def test_list_and_verify(city: HttpServer, gridwalk: Gridwalk, tmp_path: Path) -
     assert "2 of 3 files are missing or damaged" in printed.err
 
 
+@pytest.mark.parametrize("limit", ["-1", "0", str(2**70)])
+def test_list_of_no_length(gridwalk: Gridwalk, limit: str) -> None:
+    """A number of files that there cannot be is told as such."""
+    printed = gridwalk("media", "list", "--limit", limit)
+    assert printed.code == 2
+    assert "--limit" in printed.err
+
+
 def test_collect(city: HttpServer, gridwalk: Gridwalk) -> None:
     """What nothing has named for long goes; what is named, and what is fresh, stays."""
     named = photo()

@@ -315,6 +315,19 @@ def test_quota_of_deferred_lengths(own_server: HttpServer) -> None:
     assert sent.offset == 0
 
 
+def test_quota_of_what_is_made_of_parts(own_server: HttpServer) -> None:
+    """A whole made of parts counts with all its bytes, however often a part is in it: that is what it takes here."""
+    phone = own_server.inspector()
+    part = Sent(phone, 100_000, Upload_Concat="partial")
+    assert part.patch(0, photo(100_000)).status_code == 204
+    assert problem(create(phone, None, Upload_Concat=f"final;{part.url} {part.url} {part.url}")) == (
+        429,
+        "quota_exceeded",
+    )
+    assert Sent(phone, None, Upload_Concat=f"final;{part.url} {part.url}").offset == 200_000
+    assert problem(create(phone, None, Upload_Concat=f"final;{part.url}")) == (429, "quota_exceeded")
+
+
 def test_a_revoked_device_hands_in_its_media(own_server: HttpServer) -> None:
     """The media of a revoked device is taken as its changes are; that of a disabled account is not."""
     phone = own_server.inspector()

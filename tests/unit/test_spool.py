@@ -163,6 +163,7 @@ async def test_of_many_requests_one_writes_at_a_time(receiver: Receiver) -> None
     tries = await asyncio.gather(*(take(receiver, upload, body(CONTENT)) for _ in range(8)), return_exceptions=True)
     assert LENGTH in tries
     assert all(one == LENGTH or isinstance(one, MediaError) for one in tries)
+    assert all(isinstance(one, AtOffset) for one in tries if one != LENGTH)
     assert receiver.spool.data(upload).read_bytes()[:LENGTH] == CONTENT
 
 

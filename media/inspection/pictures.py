@@ -70,7 +70,15 @@ def carefully(decode: Callable[[], Image.Image]) -> Image.Image:
     except Exception as error:  # Decoders raise what they like when a file is bad.
         cut_off = "truncated" in str(error) or isinstance(error, EOFError)
         code = "file_truncated" if cut_off and not isinstance(error, UnidentifiedImageError) else "file_unreadable"
-        raise Undecodable(CheckFinding(code, f"{type(error).__name__}: {error}"[:200])) from error
+        raise Undecodable(CheckFinding(code, _told(error))) from error
+
+
+def _told(error: Exception) -> str:
+    """What a decoder says, without the path of the file: findings go out to phones."""
+    name = type(error).__name__
+    if isinstance(error, UnidentifiedImageError) or (isinstance(error, OSError) and error.filename is not None):
+        return name
+    return f"{name}: {error}"[:200]
 
 
 def upright(picture: Image.Image, photo: PhotoFacts) -> Image.Image:
@@ -116,6 +124,10 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """The picture in `mode`, what is transparent in it on white."""
     if picture.mode == mode:
         return picture
+    if picture.mode.startswith("I"):
+        # Converted as they are, levels of 16 bits would be cut off at 255.
+        picture = picture.point(lambda level: level / 256).convert("L")
+        picture.info.pop("transparency", None)
     if not picture.has_transparency_data:
         return picture.convert(mode)
     layered = picture.convert("RGBA")

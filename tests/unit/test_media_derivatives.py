@@ -142,6 +142,16 @@ async def test_transparent_png(inspector: Inspector, tmp_path: Path) -> None:
     assert picture.convert("L").getextrema() == (255, 255)
 
 
+@pytest.mark.parametrize("transparent", [None, 5])
+async def test_png_of_16_bits(inspector: Inspector, tmp_path: Path, transparent: int | None) -> None:
+    """Grey of 65,536 levels keeps its brightness, also where one of the levels is transparent."""
+    file = io.BytesIO()
+    more = {} if transparent is None else {"transparency": transparent}
+    Image.new("I;16", (64, 64), 32_768).save(file, "PNG", **more)
+    picture = await made(inspector, tmp_path, file.getvalue(), Derivative(side_px=32))
+    assert picture.convert("L").getextrema() == (128, 128)
+
+
 async def test_what_cannot_be_made(inspector: Inspector, tmp_path: Path) -> None:
     """Of a damaged file nothing is made; the code says why."""
     path = tmp_path / "blob"

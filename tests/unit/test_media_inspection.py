@@ -135,6 +135,15 @@ async def test_malformed_files(inspector: Inspector, put: Put) -> None:
     assert child_of(inspector) == pid
 
 
+async def test_findings_do_not_tell_where_files_are(inspector: Inspector, put: Put) -> None:
+    """What is found goes out to phones: it says nothing of the server's folders."""
+    files = [put(file.data) for file in bad_files()]
+    files += [put(head) for head in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP")]
+    for file in files:
+        said = [fault.found or "" for fault in (await inspector.inspect(file)).faults]
+        assert [one for one in said if str(file.parent) in one or file.name in one] == []
+
+
 async def test_decoder_that_crashes(inspector: Inspector, put: Put) -> None:
     """A HEIC whose EXIF belongs to no picture crashes libheif 1.23: one finding, and the next file is read."""
     bad = heic(scene(1, (96, 64)), exif_of(Shot())).replace(b"iref", b"none")

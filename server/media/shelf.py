@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from field_schemas.media import MediaType, is_digest
 from media.blobs import Blobs
 from media.content import HEAD_BYTES, kind_of
-from media.errors import Unavailable
+from media.errors import MediaError, Unavailable
 from server.media.tables import blobs, media_claims
 from server.storage.database import Database
 from server.storage.upsert import upsert
@@ -130,6 +130,8 @@ class Shelf:
         """The blob as a file here, which must not be changed. Raises MediaError `media_unknown`, Unavailable."""
         path = self.bytes_of.path(blob.digest)
         if path is not None:
+            if not path.exists():
+                raise MediaError("media_unknown", f"{blob.digest} is not in the store")
             yield path
             return
         with tempfile.TemporaryDirectory(prefix="gridwalk-media-") as folder:

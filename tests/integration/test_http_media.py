@@ -196,13 +196,33 @@ def test_sent_before_is_not_sent_again(phone: Phone, server: HttpServer) -> None
     assert known(stranger, photo()).headers["upload-offset"] == "0"
 
 
+def lose(phone: Phone, content: bytes) -> None:
+    """Have the store lose a photo."""
+    hexadecimal = digest_of(content)[7:]
+    (Path(phone.server.settings.data_dir) / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal).unlink()
+
+
+def test_bytes_that_are_gone(phone: Phone, server: HttpServer) -> None:
+    """Whoever asks for a photo that the store has lost is told before an answer begins, in whatever form they ask."""
+    content = photo()
+    send(phone, content)
+    finding(phone, content)
+    url = link(phone, content)
+    chief = server.signed_in((f"grid:{STREET}", Role.SUPERVISOR))
+    public = chief.call("POST", f"/v1/media/{digest_of(content)}/publications", {"hidden": []})
+    assert problem(public) == (422, "picture_unavailable")
+    lose(phone, content)
+    answers = [server.client.get(url), server.client.get(url, headers={"Range": "bytes=5-"})]
+    answers.append(chief.call("POST", f"/v1/media/{digest_of(content)}/publications", {"hidden": []}))
+    assert {problem(one) for one in answers} == {(404, "media_unknown")}
+    assert server.client.head(url).status_code == 404
+
+
 def test_bytes_that_are_gone_are_asked_for(phone: Phone) -> None:
     """Where the store has lost a photo, nobody is told that it is here already; sent again, it is there again."""
     content = photo()
     send(phone, content)
-    hexadecimal = digest_of(content)[7:]
-    blob = Path(phone.server.settings.data_dir) / "blobs" / "sha256" / hexadecimal[:2] / hexadecimal
-    blob.unlink()
+    lose(phone, content)
     assert known(phone, content).headers["upload-offset"] == "0"
     send(phone, content)
     assert phone.server.client.get(link(phone, content)).content == content

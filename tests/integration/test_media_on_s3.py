@@ -194,6 +194,7 @@ async def test_storage_away(far: Far, s3: S3) -> None:
     answer = await asyncio.to_thread(far.server.client.get, url)
     assert (problem(answer), "retry-after" in answer.headers) == ((503, "storage_unavailable"), True)
     assert "127.0.0.1" not in answer.text
+    assert (await asyncio.to_thread(far.server.client.head, url)).status_code == 503
     far.proxy.come_back()
     head = await asyncio.to_thread(sent.head)
     assert head.headers["upload-offset"] == "1000"

@@ -152,6 +152,8 @@ def media_routes(
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{blob.size}"
         headers["Content-Length"] = str(end - start)
         if request.method == "HEAD":
+            if await shelf.bytes_of.size(digest) != blob.size:
+                raise MediaError("media_unknown", f"{digest} is not in the store")
             return Response(b"", status_code=206 if partly else 200, headers=headers, media_type=blob.media_type)
         return Stream(
             await shelf.bytes_of.read(digest, start, end),

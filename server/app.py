@@ -116,7 +116,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     files = SnapshotFiles(Path(settings.data_dir) / "snapshots")
     snapshots = Snapshots(database.store, registry, files, clock, settings.snapshot_from)
     jobs = daily_jobs(Retention(database, settings.device_idle_days, clock), snapshots)
-    add_media_jobs(jobs, media.upkeep, arrivals)
+    add_media_jobs(jobs, media.upkeep, arrivals, pictures)
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from media.errors import Unavailable
 from server.media.arrivals import Arrivals
+from server.media.pictures import Pictures
 from server.media.upkeep import Upkeep
 from server.retention import Retention
 from server.snapshots.library import Snapshots
@@ -17,11 +18,13 @@ PURGE_JOB = "purge"
 COLLECT_JOB = "collect"
 FINISH_JOB = "finish uploads"
 CHECK_JOB = "check media"
+PREPARE_JOB = "prepare pictures"
 SNAPSHOTS_JOB = "snapshots"
 _QUIET_HOUR = 3
 """Local time: the street is empty then."""
 _LEFT_EVERY_S = 60
 _CHECK_EVERY_S = 5
+_PREPARE_EVERY_S = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -34,11 +37,12 @@ def daily_jobs(retention: Retention, snapshots: Snapshots) -> AsyncIOScheduler:
     return scheduler
 
 
-def add_media_jobs(scheduler: AsyncIOScheduler, upkeep: Upkeep, arrivals: Arrivals) -> None:
-    """Keep media in order by night, finish what was left every minute, and check what has arrived."""
+def add_media_jobs(scheduler: AsyncIOScheduler, upkeep: Upkeep, arrivals: Arrivals, pictures: Pictures) -> None:
+    """Keep media in order by night, finish what was left every minute, check and draw what has arrived."""
     scheduler.add_job(_collect, CronTrigger(hour=_QUIET_HOUR, minute=30), [upkeep], id=COLLECT_JOB)
     scheduler.add_job(_finish_uploads, IntervalTrigger(seconds=_LEFT_EVERY_S), [upkeep], id=FINISH_JOB)
     scheduler.add_job(_check_media, IntervalTrigger(seconds=_CHECK_EVERY_S), [arrivals], id=CHECK_JOB)
+    scheduler.add_job(pictures.prepare, IntervalTrigger(seconds=_PREPARE_EVERY_S), id=PREPARE_JOB)
 
 
 async def _purge(retention: Retention) -> None:

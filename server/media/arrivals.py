@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from field_schemas.media import digests_in
 from field_schemas.record import Record, type_of
@@ -29,7 +29,6 @@ from sync.ids import RandomBytes, derived_id, uuid7
 from sync.messages import Change, Outcome
 from sync.storage import LoggedChange, StoredRecord
 
-_AT_ONCE = 20
 _FIRST_RETRY_MS = 60_000
 _LAST_RETRY_MS = 86_400_000
 _log = structlog.get_logger(__name__)
@@ -80,12 +79,20 @@ class Arrivals:
         self._random_bytes = random_bytes
 
     async def check_due(self) -> int:
-        """Check what is due, some at a time; how many verdicts were written. Another process may do it: then 0."""
-        async with alone(self._database.engine, CHECK) as here:
-            return sum([await self._try(due) for due in await self._due()]) if here else 0
+        """Check all that is due; how many verdicts were written. Another process may do it: then 0.
 
-    async def _due(self) -> Sequence[_Due]:
-        wanted = (
+        People take turns, with one file each, so that nobody's many files hold up everybody else's few.
+        """
+        written = 0
+        async with alone(self._database.engine, CHECK) as here:
+            while here and (turns := await self._next_turns()):
+                written += sum([await self._try(due) for due in turns])
+        return written
+
+    async def _next_turns(self) -> Sequence[_Due]:
+        """What has been due for the longest, of each person."""
+        order = (media_references.c.check_ms, media_references.c.record, media_references.c.digest)
+        due = (
             select(
                 blobs.c.digest,
                 blobs.c.size,
@@ -93,6 +100,8 @@ class Arrivals:
                 media_references.c.record,
                 media_references.c.user,
                 media_references.c.checks,
+                media_references.c.check_ms,
+                func.row_number().over(partition_by=media_references.c.user, order_by=order).label("place"),
             )
             .join(blobs, blobs.c.digest == media_references.c.digest)
             .join(
@@ -101,9 +110,10 @@ class Arrivals:
                 & (media_claims.c.user == media_references.c.user),
             )
             .where(media_references.c.check_ms <= self._now_ms(), blobs.c.stored_ms.is_not(None))
-            .order_by(media_references.c.check_ms)
-            .limit(_AT_ONCE)
+            .subquery()
         )
+        columns = (due.c.digest, due.c.size, due.c.media_type, due.c.record, due.c.user, due.c.checks)
+        wanted = select(*columns).where(due.c.place == 1).order_by(due.c.check_ms)
         async with self._database.read_engine.connect() as connection:
             rows = await connection.execute(wanted)
             return [_Due(Blob(*row[:3]), *row[3:]) for row in rows]
@@ -132,7 +142,7 @@ class Arrivals:
         await self._note(due, check_ms=None, checks=due.checks + 1, basis=basis)
         # It may have moved meanwhile.
         await self._references.look_again({due.record})
-        await self._pictures.prepare(due.blob)
+        self._pictures.expect(due.blob)
         return mine
 
     async def _arrival(self, due: _Due) -> Arrival | None:

@@ -1,5 +1,6 @@
 """Pictures made from photos: thumbnails and screen sizes, and what goes out to the public. Kept beside the blobs."""
 
+from collections import deque
 from contextlib import suppress
 
 import structlog
@@ -13,6 +14,8 @@ from sync.errors import SyncError
 
 _AT_ONCE = 8
 """More readers than this do not wait for pictures to be made: they would hold up everybody else's requests."""
+_EXPECTED = 1_000
+"""Of more than this the oldest are left until somebody asks."""
 _PICTURES = frozenset(kind for kind in EXTENSIONS if kind.startswith("image/"))
 _log = structlog.get_logger(__name__)
 
@@ -24,6 +27,7 @@ class Pictures:
         self._shelf = shelf
         self._inspector = inspector
         self._waiting = 0
+        self._expected: deque[Blob] = deque(maxlen=_EXPECTED)
 
     async def get(self, blob: Blob, wish: Derivative) -> bytes:
         """The JPEG that `wish` asks for, made now if it is not there yet.
@@ -48,14 +52,19 @@ class Pictures:
             raise MediaError("media_unknown", "this picture has not been made")
         return made
 
-    async def prepare(self, blob: Blob) -> None:
-        """Make what readers are likely to ask for, where it can be made."""
-        if blob.media_type not in _PICTURES:
-            return
-        for wish in SIZES.values():
-            with suppress(MediaError, OSError):
-                if await self._shelf.bytes_of.picture(blob.digest, wish.name) is None:
-                    await self._make(blob, wish)
+    def expect(self, blob: Blob) -> None:
+        """Have `prepare` make what readers are likely to ask for."""
+        if blob.media_type in _PICTURES:
+            self._expected.append(blob)
+
+    async def prepare(self) -> None:
+        """Make what is expected, where it can be made."""
+        while self._expected:
+            blob = self._expected.popleft()
+            for wish in SIZES.values():
+                with suppress(MediaError, OSError):
+                    if await self._shelf.bytes_of.picture(blob.digest, wish.name) is None:
+                        await self._make(blob, wish)
 
     async def _make(self, blob: Blob, wish: Derivative) -> bytes:
         if blob.media_type not in _PICTURES:

@@ -1,12 +1,19 @@
 """Media that has arrived is checked once a record names it, on both databases."""
 
+import asyncio
+import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from media.derivatives import Derivative
+from media.inspection.inspector import Inspector
 from server.accounts.identities import Identity
+from server.media.arrivals import Arrivals
+from server.media.pictures import Pictures
 from server.media.tables import media_claims, media_references
 from tests.contracts.media_desk import DISTRICT, Desk, Verdict
 from tests.integration.media import digest_of, media_ref, photo
@@ -169,6 +176,57 @@ async def test_moved_while_it_was_checked(desk: Desk) -> None:
     await desk.send(content)
     finding = await desk.name(content, of="finding", kind="0102")
     desk.meanwhile = lambda: desk.push(finding, {"grid": "440304002001001"}, of="finding", base=1)
-    assert await desk.arrivals.check_due() == 1
-    assert await desk.arrivals.check_due() == 1
+    assert await desk.arrivals.check_due() == 2
     assert await desk.arrivals.check_due() == 0
+
+
+async def test_people_take_turns(desk: Desk) -> None:
+    """Who has many files to be checked holds nobody up longer than by one of them."""
+    busy = await desk.person("wang", DISTRICT)
+    for _ in range(3):
+        content = photo()
+        await desk.send(content, busy)
+        await desk.name(content, by=busy)
+    desk.now += 1_000
+    content = photo()
+    await desk.send(content)
+    await desk.name(content)
+    assert await desk.arrivals.check_due() == 4
+    assert [arrival.change.user for arrival in desk.checked] == ["wang", "li", "wang", "wang"]
+
+
+class Stuck(Inspector):
+    """One that never ends drawing."""
+
+    async def derive(self, path: Path, wish: Derivative) -> bytes:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        return await super().derive(path, wish)
+
+
+async def test_verdicts_do_not_wait_for_pictures(desk: Desk) -> None:
+    """However long it takes to draw a photo smaller, verdicts come."""
+    pictures = Pictures(desk.media.shelf, Stuck())
+    arrivals = Arrivals(
+        desk.database,
+        desk.media.shelf,
+        desk.media.references,
+        desk.queue,
+        desk.check,
+        pictures,
+        lambda: desk.now,
+        os.urandom,
+    )
+
+    async def arrive() -> None:
+        content = photo()
+        await desk.send(content)
+        await desk.name(content)
+        async with asyncio.timeout(20):
+            assert await arrivals.check_due() == 1
+
+    await arrive()
+    drawing = asyncio.create_task(pictures.prepare())
+    await arrive()
+    assert not drawing.done()
+    drawing.cancel()

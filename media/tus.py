@@ -47,7 +47,6 @@ class Metadata(msgspec.Struct, frozen=True):
     """What the client says of an upload. `raw` is the header as it came, `digest` as records name media."""
 
     raw: str = ""
-    name: str = ""
     digest: str | None = None
 
 
@@ -88,8 +87,7 @@ def read_metadata(header: str) -> Metadata:
 
     Raises MediaError `upload_header_invalid`.
     """
-    values = _pairs(header)
-    return Metadata(header, safe_name(values.get("filename", b"").decode("utf-8", "replace")), _announced(values))
+    return Metadata(header, _announced(_pairs(header)))
 
 
 def _pairs(header: str) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from field_schemas.media import digests_in
 from field_schemas.record import Record, type_of
@@ -83,16 +83,16 @@ class Arrivals:
 
         People take turns, with one file each, so that nobody's many files hold up everybody else's few.
         """
-        written = 0
+        written, last = 0, ""
         async with alone(self._database.engine, CHECK) as here:
-            while here and (turns := await self._next_turns()):
-                written += sum([await self._try(due) for due in turns])
+            while here and (due := await self._next_after(last) or await self._next_after("")):
+                written += await self._try(due)
+                last = due.user
         return written
 
-    async def _next_turns(self) -> Sequence[_Due]:
-        """What has been due for the longest, of each person."""
-        order = (media_references.c.check_ms, media_references.c.record, media_references.c.digest)
-        due = (
+    async def _next_after(self, user: str) -> _Due | None:
+        """What has been due for the longest of the next person, in the order of their names."""
+        wanted = (
             select(
                 blobs.c.digest,
                 blobs.c.size,
@@ -100,8 +100,6 @@ class Arrivals:
                 media_references.c.record,
                 media_references.c.user,
                 media_references.c.checks,
-                media_references.c.check_ms,
-                func.row_number().over(partition_by=media_references.c.user, order_by=order).label("place"),
             )
             .join(blobs, blobs.c.digest == media_references.c.digest)
             .join(
@@ -109,14 +107,17 @@ class Arrivals:
                 (media_claims.c.digest == media_references.c.digest)
                 & (media_claims.c.user == media_references.c.user),
             )
-            .where(media_references.c.check_ms <= self._now_ms(), blobs.c.stored_ms.is_not(None))
-            .subquery()
+            .where(
+                media_references.c.user > user,
+                media_references.c.check_ms <= self._now_ms(),
+                blobs.c.stored_ms.is_not(None),
+            )
+            .order_by(media_references.c.user, media_references.c.check_ms)
+            .limit(1)
         )
-        columns = (due.c.digest, due.c.size, due.c.media_type, due.c.record, due.c.user, due.c.checks)
-        wanted = select(*columns).where(due.c.place == 1).order_by(due.c.check_ms)
         async with self._database.read_engine.connect() as connection:
-            rows = await connection.execute(wanted)
-            return [_Due(Blob(*row[:3]), *row[3:]) for row in rows]
+            row = (await connection.execute(wanted)).first()
+        return None if row is None else _Due(Blob(*row[:3]), *row[3:])
 
     async def _try(self, due: _Due) -> bool:
         """Check one arrival; whether a verdict was written. What fails is tried again, later and later."""

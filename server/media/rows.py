@@ -37,7 +37,6 @@ class StoredUpload(msgspec.Struct, frozen=True):
     length: int | None
     reserved: int
     metadata: str
-    name: str
     announced: str | None
     concat: str | None
     digest: str | None
@@ -77,7 +76,6 @@ def new_upload(
         length=length,
         reserved=0,
         metadata=wanted.metadata.raw,
-        name=wanted.metadata.name,
         announced=wanted.metadata.digest,
         concat=wanted.concat,
         digest=None,

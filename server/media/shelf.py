@@ -38,15 +38,11 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """That `user` has shown to hold the bytes, having `sent` them or being allowed to read them.
-
-    `name` is what the file was called there.
-    """
+    """That `user` has shown to hold the bytes, having `sent` them or being allowed to read them."""
 
     digest: str
     user: str
     device: uuid.UUID
-    name: str
     claimed_ms: int
     sent: bool
 

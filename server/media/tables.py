@@ -1,8 +1,10 @@
 """The tables of media. Times are UTC ms, digests as records name media ("sha256:<hex>")."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text, true
 
 from server.storage.metadata import Identifier, metadata
+
+_WAITS = text("check_ms IS NOT NULL")
 
 uploads = Table(
     "uploads",
@@ -14,7 +16,6 @@ uploads = Table(
     Column("length", BigInteger),
     Column("reserved", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False),
-    Column("name", String(200), nullable=False),
     Column("announced", String(80)),
     Column("concat", Text),
     Column("digest", String(80)),
@@ -49,7 +50,6 @@ media_claims = Table(
     Column("digest", String(80), primary_key=True),
     Column("user", String(64), primary_key=True),
     Column("device", Identifier, nullable=False),
-    Column("name", String(200), nullable=False),
     Column("claimed_ms", BigInteger, nullable=False),
     Column("sent", Boolean, nullable=False, server_default=true()),
 )
@@ -66,7 +66,7 @@ media_references = Table(
     Column("check_ms", BigInteger),
     Column("checks", Integer, nullable=False),
     Column("basis", String(64)),
-    Index("media_references_to_check", "check_ms"),
+    Index("media_references_to_check", "user", "check_ms", sqlite_where=_WAITS, postgresql_where=_WAITS),
     Index("media_references_of_record", "record"),
 )
 """Which field of which record was said, by whom ("": nobody knows), to name a blob. It is checked at `check_ms`

@@ -90,7 +90,7 @@ class Uploads:
         ):
             return None
         row = msgspec.structs.replace(self._new_row(who, wanted, blob.size), state=State.COMPLETE, digest=blob.digest)
-        await self._shelf.vouch(Claim(blob.digest, who.user, who.device, row.name, self._now_ms(), sent=False))
+        await self._shelf.vouch(Claim(blob.digest, who.user, who.device, self._now_ms(), sent=False))
         return Standing(await self._insert(row, 0), blob.size)
 
     async def append(self, upload: uuid.UUID, chunk: Chunk, body: Body) -> Standing:
@@ -208,7 +208,7 @@ class Uploads:
             return await self._refuse(
                 row, "media_refused", "by its content it is of none of the kinds that are taken"
             )
-        claim = Claim(digest, row.user, row.device, row.name, self._now_ms(), sent=True)
+        claim = Claim(digest, row.user, row.device, self._now_ms(), sent=True)
         if not await self._shelf.store(Blob(digest, turn.held, kind), self._spool.data(row.id), claim):
             return row
         async with self._database.engine.begin() as connection:

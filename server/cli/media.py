@@ -6,8 +6,9 @@ import click
 
 from media.errors import StoreUnusable
 from server.cli import tables
+from server.cli.rechecking import recheck
 from server.cli.session import done, known_types, loaded_settings, no_media_store, now_ms, run
-from server.cli.words import CommandFailed, say
+from server.cli.words import CommandFailed, many, say
 from server.keys import load_or_make_key
 from server.media.inventory import Inventory, Kept, Totals
 from server.media.parts import Media
@@ -26,28 +27,28 @@ def media() -> None:
     """
 
 
+media.add_command(recheck)
+
+
 @media.command("list")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many of the newest."
 )
 def list_(limit: int) -> None:
-    """The newest files: size, type, when they came, how many records name them; and what there is altogether.
+    """The newest files: size, type, when and by whom they came, which records name them, and what the checks came
+    to; and what there is altogether.
 
     \b
     Example:
       gridwalk media list --limit 100
     """
     settings = loaded_settings().settings
-    totals, newest = run(lambda database: _listed(settings, database, limit))
+    totals, rows = run(lambda database: _listed(settings, database, limit))
     columns = (say("摘要", "digest"), say("类型", "type"), say("字节", "bytes"), say("收到", "stored"))
-    rows = [
-        (kept.digest, kept.media_type, f"{kept.size:,}", tables.moment(kept.stored_ms), kept.records)
-        for kept in newest
-    ]
-    tables.show((*columns, say("记录", "records")), rows)
+    tables.show((*columns, say("上传人", "uploader"), say("记录", "record"), say("结论", "verdict")), rows)
     done(
         f"共 {totals.blobs:,} 个文件，{totals.bytes:,} 字节；另有 {totals.awaited:,} 个已登记、尚未到达。",
-        f"{totals.blobs:,} files, {totals.bytes:,} bytes; {totals.awaited:,} more are named and have not arrived.",
+        f"{many(totals.blobs, 'file')}, {many(totals.bytes, 'byte')}; {totals.awaited:,} more named, not here yet.",
     )
 
 
@@ -67,9 +68,14 @@ def collect() -> None:
     if found is None:
         done("另一个进程正在清理。", "Another process is collecting right now.")
         return
+    uploads, files, size = (
+        many(found.uploads, "unfinished upload"),
+        many(found.blobs, "file"),
+        many(found.bytes, "byte"),
+    )
     done(
         f"已清理 {found.uploads} 个未完成的上传、{found.blobs} 个文件，共 {found.bytes:,} 字节。",
-        f"{found.uploads} unfinished uploads and {found.blobs} files are gone, {found.bytes:,} bytes.",
+        f"{uploads} and {files} gone, {size}.",
     )
     if found.found:
         done(
@@ -100,9 +106,9 @@ def verify() -> None:
     if faulty:
         raise CommandFailed(
             f"{counted:,} 个文件中有 {len(faulty):,} 个缺失或损坏；请从备份恢复",
-            f"{len(faulty):,} of {counted:,} files are missing or damaged: bring them back from a backup",
+            f"{len(faulty):,} of {many(counted, 'file')} missing or damaged: bring them back from a backup",
         )
-    done(f"{counted:,} 个文件全部完好。", f"All {counted:,} files are there and whole.")
+    done(f"{counted:,} 个文件全部完好。", f"Nothing missing, nothing damaged: {many(counted, 'file')}.")
 
 
 def _media(settings: Settings, database: Database) -> Media:
@@ -112,9 +118,18 @@ def _media(settings: Settings, database: Database) -> Media:
         raise no_media_store(error) from error
 
 
-async def _listed(settings: Settings, database: Database, limit: int) -> tuple[Totals, list[Kept]]:
+async def _listed(settings: Settings, database: Database, limit: int) -> tuple[Totals, list[tuple[object, ...]]]:
     inventory = Inventory(database, _media(settings, database).shelf)
-    return await inventory.totals(), await inventory.newest(limit)
+    newest = await inventory.newest(limit)
+    digests = [kept.digest for kept in newest]
+    uploaders, uses = await inventory.uploaders(digests), await inventory.uses(digests)
+    rows: list[tuple[object, ...]] = []
+    for kept in newest:
+        people = ", ".join(uploaders.get(kept.digest, ()))
+        file = (kept.digest, kept.media_type, f"{kept.size:,}", tables.moment(kept.stored_ms), people)
+        named: list[tuple[object, object]] = [(use.record, use.verdict) for use in uses.get(kept.digest, ())]
+        rows += [(*file, *use) for use in named or [(None, None)]]
+    return await inventory.totals(), rows
 
 
 async def _collected(settings: Settings, database: Database) -> Collection | None:

@@ -31,6 +31,11 @@ def say(zh: str, en: str) -> str:
     return Label(zh, en).text(language())
 
 
+def many(count: int, what: str) -> str:
+    """`1 file`, `2 files`: a number of things for an English sentence."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 class CommandFailed(click.ClickException):
     """The command could not do its work: one sentence that says what to do; exit code 1."""
 

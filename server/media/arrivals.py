@@ -48,6 +48,11 @@ Check = Callable[[Path, Arrival], Awaitable[Record]]
 """Looks into a file, which it must not change, and gives the record that tells the verdict."""
 
 
+def check_id(record: uuid.UUID, digest: str) -> uuid.UUID:
+    """The id of the record that tells the verdict on media which `record` names."""
+    return derived_id(record, f"check of {digest}")
+
+
 class _Due(msgspec.Struct, frozen=True):
     blob: Blob
     record: uuid.UUID
@@ -170,7 +175,7 @@ class Arrivals:
             seq=0,
             type=spec.name,
             type_version=spec.version,
-            record=derived_id(due.record, f"check of {due.blob.digest}"),
+            record=check_id(due.record, due.blob.digest),
             stamp=stamp_at(now),
             captured=Captured(now, now, 0),
             fields=msgspec.Raw(spec.patch_of(verdict)),

@@ -1,25 +1,37 @@
 """What media a server has, and whether its store holds what the database says: for who keeps the server."""
 
 from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import exists, func, select
 
+from field_schemas.media_findings import Verdict
+from field_schemas.record import type_of
+from field_schemas.types.media_check import MediaCheck
+from server.media.arrivals import check_id
 from server.media.shelf import Shelf
-from server.media.tables import blobs, media_references
+from server.media.tables import blobs, media_claims, media_references
 from server.storage.database import Database
+from sync.storage import StoredRecord
 
 _PAGE = 500
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A blob: `size` in bytes, its type by content, when it was stored (UTC ms), and how many records name it."""
+    """A blob: `size` in bytes, its type by content, and when it was stored (UTC ms)."""
 
     digest: str
     size: int
     media_type: str
     stored_ms: int
-    records: int
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A record that names a blob, and what the check came to; None before that."""
+
+    record: UUID
+    verdict: Verdict | None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -51,6 +63,29 @@ class Inventory:
         wanted = _KEPT.order_by(blobs.c.stored_ms.desc(), blobs.c.digest).limit(count)
         async with self._database.read_engine.connect() as connection:
             return [Kept(*row) for row in await connection.execute(wanted)]
+
+    async def uploaders(self, digests: Sequence[str]) -> dict[str, list[str]]:
+        """Who has shown to hold the bytes of each blob, the first one first."""
+        wanted = select(media_claims.c.digest, media_claims.c.user).where(media_claims.c.digest.in_(digests))
+        found: dict[str, list[str]] = {}
+        async with self._database.read_engine.connect() as connection:
+            for digest, user in await connection.execute(wanted.order_by(media_claims.c.claimed_ms)):
+                found.setdefault(digest, []).append(user)
+        return found
+
+    async def uses(self, digests: Sequence[str]) -> dict[str, list[Use]]:
+        """The records that name each blob, with the verdicts."""
+        named = (media_references.c.digest, media_references.c.record)
+        wanted = select(*named).where(media_references.c.digest.in_(digests)).distinct().order_by(*named)
+        async with self._database.read_engine.connect() as connection:
+            pairs = [(digest, record) for digest, record in await connection.execute(wanted)]
+        async with self._database.store.reading() as tx:
+            checks = await tx.records({check_id(record, digest) for digest, record in pairs})
+        found: dict[str, list[Use]] = {}
+        for digest, record in pairs:
+            use = Use(record, _verdict(checks.get(check_id(record, digest))))
+            found.setdefault(digest, []).append(use)
+        return found
 
     async def faults(self) -> AsyncIterator[tuple[Kept, str | None]]:
         """Every blob, with what is wrong with its bytes: `missing`, `damaged`, or None. All bytes are read.
@@ -88,11 +123,14 @@ class Inventory:
         return None if await self._shelf.is_whole(kept.digest, size) else "damaged"
 
 
-_NAMING = (
-    select(func.count(media_references.c.record.distinct()))
-    .where(media_references.c.digest == blobs.c.digest)
-    .scalar_subquery()
-)
-_KEPT = select(blobs.c.digest, blobs.c.size, blobs.c.media_type, blobs.c.stored_ms, _NAMING).where(
+def _verdict(check: StoredRecord | None) -> Verdict | None:
+    """What a check came to; None where there is none, or one by other rules than ours."""
+    if check is None or check.deleted or check.type != _CHECK.name:
+        return None
+    return _CHECK.typed(check.fields, check.id, check.version).verdict
+
+
+_CHECK = type_of(MediaCheck)
+_KEPT = select(blobs.c.digest, blobs.c.size, blobs.c.media_type, blobs.c.stored_ms).where(
     blobs.c.stored_ms.is_not(None), ~blobs.c.collecting
 )

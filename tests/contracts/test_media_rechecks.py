@@ -12,6 +12,8 @@ from field_schemas.media_findings import Verdict
 from field_schemas.record import Record
 from field_schemas.types.media_check import MediaCheck
 from media.inspection.inspector import Inspector
+from server.cli import rechecking
+from server.cli.words import CommandFailed
 from server.media.arrivals import Arrival, Arrivals
 from server.media.pictures import Pictures
 from server.media.rechecks import Asked, Rechecks, Wish
@@ -120,3 +122,14 @@ async def test_of_a_verdict(desk: Desk) -> None:
     async with desk.database.engine.connect() as connection:
         due = select(media_references.c.record).where(media_references.c.check_ms.is_not(None))
         assert (await connection.execute(due)).scalars().all() == [note]
+
+
+async def test_nobody_does_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no server runs, the command says so in the end, and what was asked for stays asked for."""
+    await checked(desk, 1)
+    monkeypatch.setattr(rechecking, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(rechecking, "_PATIENCE_S", 0)
+    monkeypatch.setattr(rechecking, "now_ms", lambda: desk.now)
+    with pytest.raises(CommandFailed, match="1 of 1 check left"):
+        await rechecking._recheck(desk.database, Wish())
+    assert await desk.arrivals.check_due() == 1

@@ -1,5 +1,6 @@
 """gridwalk media: what is there, and whether it is whole."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,19 +35,43 @@ def test_list_and_verify(city: HttpServer, gridwalk: Gridwalk, tmp_path: Path) -
     for content in contents:
         send(phone, content)
     fields = {"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(contents[0]), media_ref(photo())]}
-    assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
+    change = phone.change(fields=fields)
+    assert phone.verdict(change)["outcome"] == "applied"
     listed = gridwalk.well("media", "list")
     (named,) = [line for line in listed.splitlines() if digest_of(contents[0]) in line]
-    assert named.split()[-1] == "1"
-    assert "3 files, 3,000 bytes; 1 more are named and have not arrived." in listed
-    assert "All 3 files are there and whole." in gridwalk.well("media", "verify")
+    assert {change["record"], phone.user} <= set(named.split())
+    (unnamed,) = [line for line in listed.splitlines() if digest_of(contents[1]) in line]
+    assert unnamed.split()[-1] == phone.user
+    assert "3 files, 3,000 bytes; 1 more named, not here yet." in listed
+    assert "nothing damaged: 3 files." in gridwalk.well("media", "verify")
     files = [tmp_path / "data" / "blobs" / "sha256" / one[7:9] / one[7:] for one in map(digest_of, contents)]
     files[0].unlink()
     files[1].write_bytes(photo())
     printed = gridwalk("media", "verify")
     assert printed.code == 1
     assert set(printed.out.splitlines()) == {f"{digest_of(contents[0])} missing", f"{digest_of(contents[1])} damaged"}
-    assert "2 of 3 files are missing or damaged" in printed.err
+    assert "2 of 3 files missing or damaged" in printed.err
+
+
+def test_checked_again(city: HttpServer, gridwalk: Gridwalk) -> None:
+    """Verdicts are listed; what came to one is checked again by the server, and the command ends when it is done."""
+    city.now_ms = now_ms() + DAY_MS
+    phone, content = city.inspector(), photo()
+    send(phone, content)
+    fields = {"kind": "0102", "grid": GRID, "text": "x", "media": [media_ref(content)]}
+    assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
+    ends = time.monotonic() + 60
+    while "unverified" not in gridwalk.well("media", "list"):
+        assert time.monotonic() < ends
+    assert "1 check done again." in gridwalk.well("media", "recheck", "--verdict", "unverified")
+    assert "0 checks done again." in gridwalk.well("media", "recheck", "--verdict", "suspect")
+    assert "unverified" in gridwalk.well("media", "list")
+
+
+@pytest.mark.parametrize("words", [(), ("--all", "--verdict", "suspect"), ("--verdict", "odd"), ("--record", "x")])
+def test_what_to_check_again(gridwalk: Gridwalk, words: tuple[str, ...]) -> None:
+    """What is to be checked again must be said, and said once."""
+    assert gridwalk("media", "recheck", *words).code in (1, 2)
 
 
 @pytest.mark.parametrize("limit", ["-1", "0", str(2**70)])
@@ -68,7 +93,7 @@ def test_collect(city: HttpServer, gridwalk: Gridwalk) -> None:
     assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
     city.now_ms = now_ms()
     send(city.inspector(), photo())
-    assert "1 files are gone, 1,000 bytes" in gridwalk.well("media", "collect")
+    assert "1 file gone, 1,000 bytes" in gridwalk.well("media", "collect")
     assert "2 files, 2,000 bytes" in gridwalk.well("media", "list")
 
 

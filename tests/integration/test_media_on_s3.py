@@ -142,9 +142,9 @@ def test_collected_after_grace(city: HttpServer, gridwalk: Gridwalk, s3: S3) -> 
     assert phone.verdict(phone.change(fields=fields))["outcome"] == "applied"
     city.now_ms = now_ms()
     send(city.inspector(), fresh)
-    assert "1 files are gone, 1,000 bytes" in gridwalk.well("media", "collect")
+    assert "1 file gone, 1,000 bytes" in gridwalk.well("media", "collect")
     assert {key_of(one) for one in (named, idle, fresh)} & objects(s3) == {key_of(named), key_of(fresh)}
-    assert "All 2 files are there and whole." in gridwalk.well("media", "verify")
+    assert "nothing damaged: 2 files." in gridwalk.well("media", "verify")
 
 
 def test_lost_bytes_are_asked_for_again(city: HttpServer, gridwalk: Gridwalk, s3: S3) -> None:

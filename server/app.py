@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from field_schemas.registry import load_types
 from media.errors import Unavailable
+from media.inspection.facts import Limits
 from media.inspection.inspector import Inspector
 from media.thresholds import thresholds_of
 from server.accounts.devices import Devices
@@ -105,10 +106,11 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     reading = Reading(database.store, registry, devices, pull_bounds, clock)
     media = Media(settings, database, registry, key, clock)
 
-    inspector = Inspector()
+    limits = Limits(files_per_child=settings.media_files_per_child)
+    inspector = Inspector(limits)
     checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
     # A child of its own: readers do not wait for checks.
-    drawing = Inspector()
+    drawing = Inspector(limits)
     pictures = Pictures(media.shelf, drawing)
     arrivals = Arrivals(
         database, media.shelf, media.references, queue, check or checker.check, pictures, clock, secrets.token_bytes

@@ -129,6 +129,11 @@ class Settings(Thresholds, msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     media_link_minutes: Annotated[
         int, Meta(ge=1, le=10_080), Label("媒体链接有效期（分钟）", "Life of a link to media, minutes")
     ] = 30
+    media_files_per_child: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000),
+        Label("一个检查进程处理多少个媒体文件后更换", "Media files a child process looks into before a fresh one"),
+    ] = 200
     log_format: Annotated[Literal["text", "json"], Label("日志格式", "Log format")] = "text"
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Pictures made from photos: sizes for readers, and what supervisors give to the public."""
 
+import asyncio
 import io
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from field_schemas.access import Role
+from media.inspection.inspector import Inspector
 from tests.integration.http_server import GRID, STREET, HttpServer, Phone, problem
 from tests.integration.media import digest_of, media_ref, send
 from tests.photos import Shot
@@ -151,6 +153,25 @@ def test_prepared_before_anybody_asks(phone: Phone) -> None:
     while len(list(folder.rglob(f"{digest_of(content)[7:]}/*"))) < 2:
         assert time.monotonic() < ends
         threading.Event().wait(0.1)
+
+
+def test_a_child_for_each_file(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the settings want it, no two files are opened by one process."""
+    started: list[Inspector] = []
+    start = Inspector._start
+
+    async def counted(self: Inspector) -> asyncio.subprocess.Process:
+        started.append(self)
+        return await start(self)
+
+    monkeypatch.setattr(Inspector, "_start", counted)
+    with HttpServer(tmp_path, sqlite_url, media_files_per_child=1) as server:
+        phone = server.inspector()
+        for _ in range(2):
+            content = photo()
+            send(phone, content)
+            opened(server.client.get(link(phone, content, "thumbnail")))
+    assert len(started) == 2
 
 
 def original(phone: Phone, content: bytes) -> str:

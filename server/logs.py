@@ -10,6 +10,8 @@ import structlog
 
 def configure_logs(log_format: Literal["text", "json"]) -> None:
     """Set the one log of this process up."""
+    # That a job is still at work when its time comes again is no news.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     render: structlog.typing.Processor
     if log_format == "json":
         render = structlog.processors.JSONRenderer(

@@ -80,7 +80,7 @@ def collect() -> None:
     if found.found:
         done(
             f"在存储中找回数据库不知道的 {found.found} 个文件。",
-            f"{found.found} files were found in the store that the database did not know.",
+            f"{many(found.found, 'file')} found in the store that the database did not know.",
         )
 
 

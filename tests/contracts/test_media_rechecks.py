@@ -52,8 +52,16 @@ def judging(desk: Desk, verdict: Verdict) -> Arrivals:
             checked_at=datetime.fromtimestamp(desk.now / 1000, UTC),
         )
 
-    pictures = Pictures(desk.media.shelf, Inspector())
-    return Arrivals(desk.database, desk.media.shelf, desk.queue, check, pictures, lambda: desk.now, os.urandom)
+    return Arrivals(
+        desk.database,
+        desk.media.shelf,
+        desk.media.references,
+        desk.queue,
+        check,
+        Pictures(desk.media.shelf, Inspector()),
+        lambda: desk.now,
+        os.urandom,
+    )
 
 
 async def again(desk: Desk, wish: Wish) -> set[uuid.UUID]:

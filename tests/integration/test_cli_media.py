@@ -114,6 +114,6 @@ def test_what_the_database_does_not_know(city: HttpServer, gridwalk: Gridwalk) -
     city.administer(forget)
     unknown = {f"{digest_of(content)} not in the database" for content in (named, stray)}
     assert unknown <= set(gridwalk.well("media", "verify").splitlines())
-    assert "1 files were found in the store that the database did not know." in gridwalk.well("media", "collect")
+    assert "1 file found in the store that the database did not know." in gridwalk.well("media", "collect")
     printed = gridwalk.well("media", "verify").splitlines()
-    assert printed == [f"{digest_of(stray)} not in the database", "All 1 files are there and whole."]
+    assert printed == [f"{digest_of(stray)} not in the database", "Nothing missing, nothing damaged: 1 file."]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from field_schemas.media import is_digest, safe_name
+from field_schemas.media import is_digest
 from media.errors import MediaError
 
 VERSION = "1.0.0"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 _NAMED = ("uploads", "media_claims")
 _TO_CHECK = "media_references_to_check"
 _WAITS = sa.text("check_ms IS NOT NULL")

@@ -84,9 +84,10 @@ class AttendingDevice(LocalDevice):
         Only the `corrected` fields count as set in sight of what stands now, the others in sight of what the refused
         change had seen. The server fills in fields that a refusal does not show. The refusal of a creation takes
         those of the record's later changes along: the whole record is made again. Where somebody else has dealt
-        with it by then, the server refuses the new change as `refusal_closed`. Raises NotAllowed (`refusal_closed`
-        when this device knows of that already) or Invalid.
+        with it by then, the server refuses the new change as `refusal_closed`; the refusal of that can only be
+        dismissed. Raises NotAllowed (`refusal_closed` when this device knows of that already) or Invalid.
         """
+        _check_unsettled(refusal)
         first, *later = await self._together(refusal)
         writes = [await self._again(first, corrected)]
         for one in later:
@@ -103,6 +104,7 @@ class AttendingDevice(LocalDevice):
     async def apply_refused(self, refusal: Refusal) -> Refusal:
         """Let the server make the refused change by the user's own authority; with a creation, the record's later
         changes too. Supervisors only. Raises NotAllowed."""
+        _check_unsettled(refusal)
         return await self._close(refusal, "applied")
 
     async def undo(self, item: HistoryItem) -> UndoResult:
@@ -173,3 +175,9 @@ def _chosen(row: FieldConflict, value: Any) -> Any:
     if value is OFFERED:
         return row.offered
     return row.standing if value is STANDING else value
+
+
+def _check_unsettled(refusal: Refusal) -> None:
+    """Raise NotAllowed where what the refusal holds was settled by another."""
+    if refusal.code == "refusal_closed":
+        raise NotAllowed("refusal_closed", "what it holds was settled before; dismiss it")

@@ -72,7 +72,12 @@ FOR_EVERYBODY = ScopeRule("all")
 def scopes_of(rules: tuple[ScopeRule, ...], fields: Mapping[str, Any], owner: str | None) -> tuple[str, ...]:
     """The scopes of a record with these `fields`, sorted, without repeats."""
     values = [owner if rule.field is None else fields.get(rule.field) for rule in rules]
-    return _scopes(rules, *[tuple(value) if isinstance(value, list) else value for value in values])
+    keys = [tuple(value) if isinstance(value, list) else value for value in values]
+    try:
+        return _scopes(rules, *keys)
+    except TypeError:
+        # What was refused may hold anything, also what cannot be looked up.
+        return _scopes.__wrapped__(rules, *keys)
 
 
 @functools.lru_cache(_REMEMBERED)

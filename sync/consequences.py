@@ -100,6 +100,7 @@ class Consequences:
             check_resolution(draft.fields, merged.fields, patch)
             change = self._resolution(draft, merged)
         elif spec.name == "refusal" and merged.before.get("state") == "open" and merged.fields["state"] == "applied":
+            _check_unsettled(draft)
             refused = await self._work.change(uuid.UUID(draft.fields["change"]))
             change = self._refused_change(draft, refused)
         if change is not None:
@@ -114,6 +115,7 @@ class Consequences:
             raise Refused("record_unknown", f"there is no refusal {refusal} of this record")
         if draft.fields["state"] != "open":
             raise Refused("refusal_closed", f"the refusal is {draft.fields['state']}")
+        _check_unsettled(draft)
         refused = await self._work.change(uuid.UUID(draft.fields["change"]))
         closing = self._derived("settled", "refusal", refusal)
         await self._carry_out(self._by_author(closing, draft.version, msgspec.Raw(_pack({"state": "resent"}))))
@@ -253,6 +255,12 @@ class Consequences:
             captured=Captured(now, now, 0),
             type_version=self._registry.forms.get(record_type, 1),
         )
+
+
+def _check_unsettled(refusal: Draft) -> None:
+    """Raise Refused where what a refusal holds was refused because what it came to settle was closed by then."""
+    if refusal.fields["code"] == "refusal_closed":
+        raise Refused("refusal_closed", "what it holds was settled before; it can only be dismissed")
 
 
 def _for_all(spec: RecordType[Any], content: dict[str, Any], version: int) -> dict[str, Any]:

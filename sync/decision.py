@@ -105,7 +105,7 @@ class Decision:
             type=change.type,
             record=change.record,
             district=district_of(self.scopes),
-            base=change.base,
+            base=self._seen_base(outcome),
             version=self.version,
             stamp=change.stamp,
             outcome=outcome,
@@ -123,6 +123,13 @@ class Decision:
         )
         self.work.log(logged)
         return logged
+
+    def _seen_base(self, outcome: Outcome) -> int:
+        """The version by which what is logged is judged later. A correction that is refused too may hold what its
+        author knew no more of than when it was refused first."""
+        if outcome is Outcome.REFUSED and self.settled is not None:
+            return min(self.change.base, self.settled.base)
+        return self.change.base
 
     async def _decide(self) -> Outcome:
         change = self.change
@@ -239,6 +246,9 @@ class Decision:
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
         authority.permit_delete(spec, self.roles, draft.scopes, self.as_of_ms)
         write = await self._write(frozenset())
+        # To send it again is the answer to `record_changed`; else it is judged by what was seen when it was refused.
+        if self.settled is not None and self.settled.code != "record_changed":
+            write = msgspec.structs.replace(write, base=min(write.base, self.settled.base))
         if any(write.concurrent_with(mark) for mark in draft.marks.values()):
             raise Refused("record_changed", f"version {self.change.base} was seen, {draft.version} stands")
         draft.version = self.version

@@ -219,6 +219,7 @@ class _Page:
                 if self._bytes > PAGE_BYTES:
                     break
                 self._take(view, stretch, start)
+                await self._take_gone(stretch, start)
                 after, largest = stretch.last, max(largest, stretch.largest)
                 if stretch.ends:
                     self.complete[view] = largest
@@ -248,11 +249,7 @@ class _Page:
         for kind in stretch.kinds:
             lens = self.sight.lens(kind.type, kind.scopes)
             if lens is None:
-                self.forget.update(
-                    record.id
-                    for record in kind.records
-                    if lost_roles or record.id in stretch.gone or self._may_have_moved(record)
-                )
+                self.forget.update(record.id for record in kind.records if lost_roles or self._may_have_moved(record))
             elif len(kind.scopes) > 1 and (sent := self._sent_as_own(view, kind.scopes)) is not None:
                 later = (record for record in kind.records if FeedPosition(record.tx, record.version) > sent)
                 self._add([lens.shows(record, held) for record in later])
@@ -261,6 +258,15 @@ class _Page:
             else:
                 self.records.update(kind.shown(lens))
                 self._bytes += kind.size
+
+    async def _take_gone(self, stretch: Stretch, start: ViewCursor) -> None:
+        """What has left the view and may be seen elsewhere is shown as it is there, all else is to be forgotten."""
+        for record in (await self.tx.records(stretch.gone)).values() if stretch.gone else ():
+            lens = self.sight.lens(record.type, record.scopes)
+            if lens is None:
+                self.forget.add(record.id)
+            else:
+                self._add([lens.shows(record, start.complete if self._deltas else 0)])
 
     def _sent_as_own(self, view: str, scopes: Iterable[str]) -> FeedPosition | None:
         """Up to where the reader has what lies in `scopes` because it is also an own thing, seen as it is now: other

@@ -44,14 +44,18 @@ class Kind(msgspec.Struct):
 
 class Stretch(msgspec.Struct):
     """Neighbouring entries of a feed with their records. `ends`: nothing settled follows them; then there may be
-    none."""
+    none.
+
+    Of what has left the feed (`gone`) only the ids: its later writes leave no entry here, so it is read anew for each
+    reader.
+    """
 
     last: FeedPosition
     ends: bool
     entries: int
     largest: int
     kinds: list[Kind]
-    gone: frozenset[uuid.UUID]
+    gone: list[uuid.UUID]
 
     @property
     def size(self) -> int:
@@ -107,7 +111,7 @@ class Stretches:
         cut = list(_cut(entries, stored, self.length))
         found = [_stretch(part, stored, ends and part is cut[-1]) for part in cut]
         if not found:
-            return [Stretch(after, True, 0, 0, [], frozenset())]
+            return [Stretch(after, True, 0, 0, [], [])]
         if len(entries) >= self.length:
             await self._keep(tx, feed, after, found)
         return found
@@ -155,6 +159,8 @@ def _cut(
 def _stretch(entries: Sequence[FeedEntry], stored: dict[uuid.UUID, StoredRecord], ends: bool) -> Stretch:
     kinds: dict[tuple[str, tuple[str, ...]], Kind] = {}
     for entry in entries:
+        if entry.gone:
+            continue
         record = stored[entry.record]
         key = record.type, record.scopes
         kind = kinds.get(key)
@@ -168,5 +174,5 @@ def _stretch(entries: Sequence[FeedEntry], stored: dict[uuid.UUID, StoredRecord]
         len(entries),
         max([entry.version for entry in entries]),
         list(kinds.values()),
-        frozenset([entry.record for entry in entries if entry.gone]),
+        [entry.record for entry in entries if entry.gone],
     )

@@ -172,6 +172,9 @@ class World:
         """Hold what is sent to a device against what its user may see at this moment."""
         for wire in records:
             record = tx.state.records[wire.id]
+            if wire.version != record.version:
+                told = f"{record.type} {short(record.id)} stands at {record.version}"
+                self.violated("pages_are_current", f"{told} and was sent to {session.user} as {wire.version}")
             allowed = seen_by(self.registry, session.user, grants, now_ms, record)
             if allowed is None:
                 self.violated("no_leak", f"{record.type} {short(record.id)} was sent to {session.user}")

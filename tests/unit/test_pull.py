@@ -97,6 +97,7 @@ async def test_conflicts_and_refusals_come_before_the_rest_of_an_area(office: Of
 async def test_own_things_come_once(office: Office) -> None:
     """What lies in the reader's area too is not sent again with the area's later pages, but when it has changed."""
     li = inspector("li")
+    await office.submit(li)
     for _ in range(5):
         await put(office)
     task = new_id()

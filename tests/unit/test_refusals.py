@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 from sync.authority import Actor
@@ -49,6 +50,46 @@ async def test_resent_after_it_was_applied(office: Office) -> None:
     late = await resend(office, li, record, refusal)
     assert (late.outcome, late.code) == (Outcome.REFUSED, "refusal_closed")
     assert (await office.fields(record))["inspections"] == 2
+
+
+@pytest.mark.parametrize("how", ["applied", "sent again"])
+async def test_what_came_too_late_takes_no_effect_later(office: Office, how: str) -> None:
+    """A correction that was refused because its refusal was settled is neither applied nor sent again."""
+    li = inspector("li")
+    record, refusal = await refused(office, li)
+    await office.write(supervisor(), "refusal", refusal, {"state": "applied"}, base=LATEST)
+    late = (await resend(office, li, record, refusal)).attention
+    assert late
+    if how == "applied":
+        again = await office.write(supervisor(), "refusal", late, {"state": "applied"}, base=LATEST)
+    else:
+        again = await resend(office, li, record, late)
+    assert (again.outcome, again.code) == (Outcome.REFUSED, "refusal_closed")
+    assert (await office.fields(record))["inspections"] == 2
+
+
+async def test_a_correction_of_a_correction_overwrites_nothing_unseen(office: Office) -> None:
+    """What was set before the first refusal is judged by what was seen then, however often it is corrected."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    seen = (await office.write(supervisor(), "component", record, component(condition="good"))).version
+    wrong = {"condition": "damaged", "responsible": "x"}
+    first = (await office.write(li, "component", record, wrong, base=seen)).attention
+    stands = (await office.write(wang, "component", record, {"condition": "missing"}, base=seen)).version
+    second = (await office.write(li, "component", record, wrong, base=stands, settles=first)).attention
+    last = await office.write(li, "component", record, {"condition": "damaged"}, base=stands, settles=second)
+    assert last.outcome is Outcome.CONFLICT
+    assert (await office.fields(record))["condition"] == "missing"
+
+
+async def test_a_deletion_sent_again_deletes_nothing_unseen(office: Office) -> None:
+    """A refused deletion is judged by what its author had seen when it was refused."""
+    record, lost = new_id(), msgspec.structs.replace(supervisor(), revoked=True)
+    seen = (await office.write(supervisor(), "component", record, component())).version
+    refusal = (await office.write(lost, "component", record, {}, base=seen, delete=True)).attention
+    stands = (await office.write(inspector("wang"), "component", record, {"condition": "worn"}, base=seen)).version
+    found = msgspec.structs.replace(supervisor(), user=lost.user)
+    again = await office.write(found, "component", record, {}, base=stands, delete=True, settles=refusal)
+    assert (again.outcome, again.code) == (Outcome.REFUSED, "record_changed")
 
 
 async def test_applied_after_it_was_resent(office: Office) -> None:

@@ -166,7 +166,10 @@ async def test_resent_and_applied_takes_effect_once(tmp_path: Path, server: Fake
         got = await li.get(Component, made.id)
         assert got is not None
         assert got.inspections == 1
-        assert [one.code for one in await li.refusals()] == ["refusal_closed"]
+        (late,) = await li.refusals()
+        assert late.code == "refusal_closed"
+        with pytest.raises(NotAllowed, match="refusal_closed"):
+            await li.resend(late)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ PAGE_BYTES = 4_000_000
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _VIEW_ORDER = {"person": 0, "case": 1, "dept": 2, "grid": 3, "all": 4}
 """Own things first."""
-AWAITED = ("conflict", "refusal")
+AWAITED = frozenset({"conflict", "refusal"})
 """What people wait for does not come amid the reference data."""
 
 
@@ -237,10 +237,8 @@ class _Page:
 
     async def _add_awaited(self, view: str) -> None:
         """Add the conflicts and refusals of an area that takes more pages, wherever they lie in it."""
-        async for members in self.tx.members(feed_key(view)):
-            awaited = [member.record for member in members if member.type in AWAITED]
-            shown = map(self.sight.show, (await self.tx.records(awaited)).values())
-            self._add(record for record in shown if record is not None)
+        shown = map(self.sight.show, await self._stretches.of_types(self.tx, feed_key(view), AWAITED))
+        self._add(record for record in shown if record is not None)
 
     def _take(self, view: str, stretch: Stretch, start: ViewCursor) -> None:
         # The device may hold records that were written since it read them, by roles that it has lost meanwhile.

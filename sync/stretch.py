@@ -21,6 +21,8 @@ STRETCH_BYTES = 1_000_000
 """A stretch ends once its records hold so many bytes."""
 KEPT_BYTES = 64_000_000
 """What is kept of all feeds together."""
+KEPT_FEEDS = 200
+"""Feeds of which is kept what they hold of some types."""
 _RECORD_BYTES = 900
 """What a record takes beside its fields and marks: the objects around them, twice, and its id."""
 
@@ -80,11 +82,26 @@ class Stretches:
         self._kept: OrderedDict[tuple[str, FeedPosition], tuple[_State, Stretch]] = OrderedDict()
         self.size = 0
         self._limit = kept_bytes
+        self._of_types: OrderedDict[tuple[str, frozenset[str]], tuple[_State, list[StoredRecord]]] = OrderedDict()
 
     async def read(self, tx: ReadTransaction, feed: str, after: FeedPosition, room: int) -> list[Stretch]:
         """The next entries of a feed, at most `room` (1 or more), in one stretch or several."""
         kept = await self._known(tx, feed, after, room)
         return kept or await self._fresh(tx, feed, after, room)
+
+    async def of_types(self, tx: ReadTransaction, feed: str, types: frozenset[str]) -> list[StoredRecord]:
+        """The living records of these types, of which there are few, that a feed carries."""
+        state = await _settled(tx, feed)
+        kept = self._of_types.get((feed, types))
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        ids = [one.record async for page in tx.members(feed) for one in page if one.type in types]
+        found = list((await tx.records(ids)).values())
+        if state is not None:
+            self._of_types[feed, types] = state, found
+            if len(self._of_types) > KEPT_FEEDS:
+                self._of_types.popitem(last=False)
+        return found
 
     async def _known(self, tx: ReadTransaction, feed: str, after: FeedPosition, room: int) -> list[Stretch]:
         found: list[Stretch] = []

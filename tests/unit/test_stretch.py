@@ -226,3 +226,19 @@ def test_grants_of_the_readers_differ() -> None:
     """The readers above hold different things: else nothing were shown by comparing them."""
     assert len({tuple(map(str, reader.grants)) for reader in READERS}) == len(READERS)
     assert Grant(FEED, Role.INSPECTOR) in READERS[0].grants
+
+
+async def test_what_a_feed_holds_of_a_type_is_asked_once(reads: list[int]) -> None:
+    """As long as nothing is written to a feed, what it holds of a type is not read again."""
+    office, kept, types = Office(), Stretches(), frozenset({"component"})
+    keys = await stand(office, 3)
+    found = []
+    for write in (False, True, False):
+        if write:
+            await office.write(ROOT, "component", keys[0], {}, base=1, delete=True)
+        reads.clear()
+        async with office.store.reading() as tx:
+            first, second = [await kept.of_types(tx, FEED, types) for _ in range(2)]
+        assert first == second
+        found.append((len(first), sum(reads)))
+    assert found == [(3, 3), (2, 2), (2, 0)]

@@ -40,6 +40,7 @@ _CHANGE_CODES = (
     _code("record_changed", "记录已被他人修改，未删除", "Others have changed the record, it was not deleted", "查看修改后再删除", "Look at their changes, then delete"),
     _code("refusal_closed", "退回已处理，未再次执行", "The refusal has been dealt with already", "查看处理结果", "Look at what became of it"),
     _code("already_undone", "该更改已被撤销", "The change was taken back already", "查看历史记录", "Look at the history"),
+    _code("nothing_to_undo", "该更改已无可撤销的内容", "Nothing of the change is left to take back", "查看之后的修改", "Look at later work"),
     _code("assignee_denied", "该人员无权处理此事项", "This person may not deal with it", "选择有权限的人员", "Choose somebody who may"),
     _code("type_mismatch", "记录类型不符", "The record is of another type", "检查记录编号", "Check the record's id"),
     _code("type_too_new", "服务器还不认识此版本的记录类型", "The server does not know this version of the type yet", "稍后重试", "Send it again later"),

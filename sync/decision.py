@@ -217,9 +217,9 @@ class Decision:
         roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.as_of_ms)
         write = await self._write(roles)
         if self.change.undoes is not None:
-            check_undo(spec, self.change.undoes, await self.work.history(draft.id), patch)
-            version = await self.work.version_made(self.change.undoes, draft.id)
-            merged = merge_undo(spec, draft, patch, write, self.change.undoes, version)
+            history = await self.work.history(draft.id)
+            check_undo(spec, self.change.undoes, history, patch)
+            merged = merge_undo(spec, draft, patch, write, self.change.undoes, history)
         elif self.settled is not None:
             later = await made_later_than(self.work, self.settled)
             merged = merge_corrected(spec, draft, self.settled, patch, write, later)

@@ -157,11 +157,6 @@ class Workspace:
         stored = await self.tx.changes(ids) if ids else {}
         return [*stored.values(), *[self.logged[one] for one in ids if one in self.logged and one not in stored]]
 
-    async def version_made(self, change_id: uuid.UUID, record_id: uuid.UUID) -> int:
-        """The version that a change made of the record, 0 where it made none."""
-        made = self.logged.get(change_id) or (await self.tx.changes([change_id])).get(change_id)
-        return made.version if made and made.record == record_id else 0
-
     async def history(self, record_id: uuid.UUID) -> list[LoggedChange]:
         """The changes of a record, stored and decided here, oldest first."""
         stored = await self.tx.history(record_id)

@@ -1,7 +1,7 @@
 """Undoing a change by a new one. Pure."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,8 @@ from field_schemas.record import FieldError, RecordType
 from sync.draft import Draft
 from sync.errors import Refused
 from sync.forms import change_now
-from sync.merge import CREATION, Mark, Merged, Write, merge
+from sync.holders import Slot, holders, steps_of
+from sync.merge import Mark, Merged, Write, merge
 from sync.storage import LoggedChange
 
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -20,7 +21,7 @@ SETTABLE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 """Fields that hold the value written last."""
 
 
-def undo_key(change: uuid.UUID) -> str:
+def undo_key(change: uuid.UUID | str) -> str:
     """The key of the mark (sync.merge) by which a record remembers that `change` was taken back."""
     return f"undo {change}"
 
@@ -49,20 +50,56 @@ def _plain(operand: Any) -> Any:
 
 
 def merge_undo(
-    spec: RecordType[Any], draft: Draft, patch: Mapping[str, Any], write: Write, undone: uuid.UUID, version: int
+    spec: RecordType[Any],
+    draft: Draft,
+    patch: Mapping[str, Any],
+    write: Write,
+    undone: uuid.UUID,
+    history: Iterable[LoggedChange],
 ) -> Merged:
-    """Merge a `patch` that takes back the change `undone`, which made `version`, and leaves later work as it stands.
+    """Merge a `patch` that takes back the change `undone` of the `history`, and leaves later work as it stands.
 
-    People decide where the field is for review. Raises Refused.
+    People decide where the field is for review. Raises Refused, also where nothing is left to take back.
     """
-    later = overtaken(spec, draft.marks, patch, version)
-    own = {name: operand for name, operand in patch.items() if name not in later}
-    merged = merge(spec, draft.fields, draft.marks, own, write)
-    differs = [name for name in later if draft.fields.get(name, spec.defaults.get(name)) != patch[name]]
-    merged.combined |= bool(differs)
-    merged.disputed += [name for name in differs if spec.fields[name].policy is Policy.REVIEW]
-    note_undo(undone, merged.marks, write)
+    marks = dict(draft.marks)
+    note_undo(undone, marks, write)
+    back, later = _parted(spec, draft, patch, overtaken(spec, draft, patch, undone, history))
+    counted = {name: operand for name, operand in back.items() if spec.fields[name].policy is Policy.COUNTER}
+    restored = {name: operand for name, operand in back.items() if name not in counted}
+    # What is restored holds no later work: there is nothing its author could not have seen.
+    first = merge(spec, draft.fields, marks, restored, msgspec.structs.replace(write, base=write.version))
+    merged = merge(spec, first.fields, first.marks, counted, write)
+    merged.before = first.before | merged.before
+    merged.combined |= bool(later)
+    merged.disputed = [name for name in later if spec.fields[name].policy is Policy.REVIEW]
+    if not merged.before and not merged.disputed:
+        raise Refused("nothing_to_undo", f"nothing of {undone} stands")
     return merged
+
+
+def _parted(
+    spec: RecordType[Any], draft: Draft, patch: Mapping[str, Any], kept: Collection[Slot]
+) -> tuple[dict[str, Any], list[str]]:
+    """What of an undo's `patch` is carried out, and the fields where it asks for something else than is `kept`."""
+    back: dict[str, Any] = {}
+    later: list[str] = []
+    for name, operand in patch.items():
+        standing = draft.fields.get(name, spec.defaults.get(name))
+        slots = slots_of(spec, name, operand)
+        moved = [slot for slot in slots if slot.asked(patch) != slot.state(standing)]
+        free = [slot.element for slot in moved if slot not in kept]
+        if len(free) < len(moved):
+            later.append(name)
+        if not slots:
+            back[name] = operand
+        elif free:
+            back[name] = operand if spec.fields[name].policy in SETTABLE else _only(operand, free)
+    return back, later
+
+
+def _only(operand: Mapping[str, list[Any]], elements: Collection[Any]) -> dict[str, list[Any]]:
+    """A set operand for some of its elements."""
+    return {key: [one for one in listed if one in elements] for key, listed in operand.items()}
 
 
 def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:
@@ -73,13 +110,34 @@ def note_undo(undone: uuid.UUID, marks: dict[str, Mark], write: Write) -> None:
     marks[key] = write.mark()
 
 
-def overtaken(spec: RecordType[Any], marks: Mapping[str, Mark], patch: Iterable[str], version: int) -> list[str]:
-    """The fields of an undo's `patch` that hold later work than the undone change, which made `version`.
+def overtaken(
+    spec: RecordType[Any],
+    draft: Draft,
+    patch: Mapping[str, Any],
+    undone: uuid.UUID,
+    history: Iterable[LoggedChange],
+) -> list[Slot]:
+    """What of an undo's `patch` holds later work than the change `undone` of the `history`.
 
-    Only of settable fields: counters and sets are counted back whatever came later.
+    A change that was taken back and its undo are no later work. Counters are counted back whatever came later.
     """
-    settable = [name for name in patch if spec.fields[name].policy in SETTABLE]
-    return [name for name in settable if (marks.get(name) or marks[CREATION]).version != version]
+    history = list(history)
+    start = undo_key("")
+    undos = {key.removeprefix(start): mark for key, mark in draft.marks.items() if key.startswith(start)}
+    steps = steps_of(spec, history, undos)
+    version = next((one.version for one in history if one.id == undone), 0)
+    slots = [slot for name, operand in patch.items() for slot in slots_of(spec, name, operand)]
+    held = {slot: holders(spec, draft, steps, slot) for slot in slots}
+    latest = steps[-1].version
+    return [slot for slot in slots if held[slot][latest] != held[slot].get(version)]
+
+
+def slots_of(spec: RecordType[Any], name: str, operand: Any) -> list[Slot]:
+    """The slots that an undo's `operand` of a field sets back; none where it counts back."""
+    policy = spec.fields[name].policy
+    if policy is Policy.SET:
+        return [Slot(name, element) for elements in operand.values() for element in elements]
+    return [Slot(name)] if policy in SETTABLE else []
 
 
 def undo_patch(
@@ -89,8 +147,8 @@ def undo_patch(
 
     `fields` is the change's own patch, `before` the old values of what it really changed. Values are set to what
     they were (a field that had none: its default), counters count back, elements added are removed and removed ones
-    added. What only ever grows (append, maximum, minimum, first writer) stays. Fields
-    that hold later work are none of the undo's (`overtaken`).
+    added. What only ever grows (append, maximum, minimum, first writer) stays. What
+    holds later work is none of the undo's (`overtaken`).
     """
     patch: dict[str, Any] = {}
     kept: list[str] = []

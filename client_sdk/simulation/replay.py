@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from client_sdk.simulation.held import TAKEN_BACK, Held, shown, wanted
 from client_sdk.simulation.programs import as_newest
 from client_sdk.simulation.sight import places_of, roles_over
 from field_schemas.access import Grant, Role
@@ -22,7 +23,6 @@ from sync.messages import Change, Outcome
 from sync.storage import LoggedChange
 
 _PERMISSION = ("scope_denied", "role_denied", "field_denied")
-_HOLDS_A_VALUE = {Policy.LAST_WRITER, Policy.REVIEW, Policy.WORKFLOW}
 _ALWAYS_COMBINED = {Policy.COUNTER, Policy.SET, Policy.APPEND, Policy.WORKFLOW}
 
 
@@ -67,6 +67,7 @@ class Model:
         self.last: dict[str, Last] = {}
         self.elements: dict[str, dict[str, list[Last]]] = {}
         self.entries: dict[str, list[tuple[int, str, int, Any]]] = {}
+        self.held = Held()
         self.deleted = False
 
     def scopes(self) -> list[str]:
@@ -78,13 +79,21 @@ class Model:
         if change.deletes:
             self.deleted = True
             return Outcome.APPLIED
-        write = _write_of(change, rests)
-        patch = _patch(change)
-        if not self.last:
-            for name, operand in {**self.spec.initial_states, **patch}.items():
-                self._write(name, operand, write, None, Known(change.base))
-            self.last = {"": write}
-            return Outcome.APPLIED
+        write, was = _write_of(change, rests), dict(self.fields)
+        patch = _patch(change) if self.last else self.spec.initial_states | _patch(change)
+        outcome = self._merge(change, patch, write, rests) if self.last else self._create(change, patch, write)
+        self.held.take(self.spec, change.version, rests.undone, patch, was, self.fields)
+        # An undo that takes nothing back is none.
+        is_idle = rests.undone is not None and self.fields == was and outcome is not Outcome.CONFLICT
+        return Outcome.REFUSED if is_idle else outcome
+
+    def _create(self, change: LoggedChange, patch: dict[str, Any], write: Last) -> Outcome:
+        for name, operand in patch.items():
+            self._write(name, operand, write, None, Known(change.base))
+        self.last = {"": write}
+        return Outcome.APPLIED
+
+    def _merge(self, change: LoggedChange, patch: dict[str, Any], write: Last, rests: Rests) -> Outcome:
         standing = dict(self.last)
         outcomes = {self._update(name, operand, change, write, standing, rests) for name, operand in patch.items()}
         return next((one for one in (Outcome.CONFLICT, Outcome.MERGED) if one in outcomes), Outcome.APPLIED)
@@ -92,17 +101,27 @@ class Model:
     def _update(
         self, name: str, operand: Any, change: LoggedChange, write: Last, standing: dict[str, Last], rests: Rests
     ) -> Outcome:
-        policy = self.spec.fields[name].policy
+        if rests.undone is not None and self.spec.fields[name].policy in TAKEN_BACK:
+            return self._take_back(name, operand, write, rests.undone)
         latest = standing.get(name) or standing[""]
-        if rests.undone is not None and policy in _HOLDS_A_VALUE and latest.version != rests.undone:
-            # Later work stays; people decide where they always do.
-            differs = operand != self._value(name)
-            decided = Outcome.CONFLICT if policy is Policy.REVIEW else Outcome.MERGED
-            return decided if differs else Outcome.APPLIED
         last = latest if name in standing or name in self.fields else None
         knows = _known_to_author(name, operand, change, rests)
         unseen = last if last is not None and knows.unseen(last, write) else None
         return self._write(name, operand, write, unseen, knows)
+
+    def _take_back(self, name: str, operand: Any, write: Last, undone: int) -> Outcome:
+        """Take back what of a field no later work holds; that stays, and people decide where they always do."""
+        wishes = wanted(self.spec, {name: operand}).items()
+        moved = [place for place, wish in wishes if shown(self.spec, self.fields, place) != wish]
+        free = [place for place in moved if self.held.is_as_left_by(undone, place)]
+        if free:
+            elements = {element for _, element in free}
+            if self.spec.fields[name].policy is Policy.SET:
+                operand = {key: [one for one in listed if one in elements] for key, listed in operand.items()}
+            self._write(name, operand, write, None, Known(max(last.version for last in self.last.values())))
+        if len(free) == len(moved):
+            return Outcome.APPLIED
+        return Outcome.CONFLICT if self.spec.fields[name].policy is Policy.REVIEW else Outcome.MERGED
 
     def _value(self, name: str) -> Any:
         return self.fields.get(name, self.spec.defaults.get(name))
@@ -192,12 +211,16 @@ class Replay:
         if change.outcome is Outcome.REFUSED:
             if change.attention:
                 self._refused[change.record, change.stamp] = self._refusals[change.attention] = change
+            if change.code == "nothing_to_undo" and model is not None:
+                self._compare(change, _copy(model).take(change, rests))
             return
         self._taken.setdefault(change.record, []).append((change.version, change.received_ms))
         if model is None:
             author = (rests.refused or change).user
             model = self.models[change.record] = Model(self._registry.get(change.type), author)
-        deserved = model.take(change, rests)
+        self._compare(change, model.take(change, rests))
+
+    def _compare(self, change: LoggedChange, deserved: Outcome) -> None:
         if deserved is not change.outcome:
             self.misjudged.append(
                 f"change {change.id.hex[-6:]} of {_named(change)} is {change.outcome}, it should be {deserved}"
@@ -246,7 +269,7 @@ class Replay:
 
     def _may_put(self, change: LoggedChange, model: Model, rests: Rests) -> bool:
         """Whether a record may be where the change puts it."""
-        after = copy.deepcopy(model, {id(model.spec): model.spec})
+        after = _copy(model)
         after.take(change, rests)
         if after.scopes() == model.scopes():
             return True
@@ -262,6 +285,10 @@ class Replay:
     def _may_write(self, spec: RecordType[Any], name: str, roles: set[Role]) -> bool:
         only = spec.fields[name].write
         return only is None or bool(only & roles)
+
+
+def _copy(model: Model) -> Model:
+    return copy.deepcopy(model, {id(model.spec): model.spec})
 
 
 def _beyond(scopes: list[str], user: str) -> list[str]:

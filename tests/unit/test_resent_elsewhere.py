@@ -56,8 +56,8 @@ async def test_a_resent_undo_is_the_one_undo(office: Office) -> None:
     """An undo that was refused and is sent again counts as the undo, and leaves later work."""
     (old, new), record = two_phones(), new_id()
     made = await office.write(new, "component", record, component(remark="zero"))
-    wrong = await office.write(new, "component", record, {"remark": "one"}, base=made.version)
-    undo = {"remark": "zero"}
+    wrong = await office.write(new, "component", record, {"remark": "one", "inspections": 2}, base=made.version)
+    undo = {"remark": "zero", "inspections": -2}
     refused = await office.write(old, "component", record, undo, base=wrong.version, undoes=wrong.change)
     await office.write(inspector("wang"), "component", record, {"remark": "two"}, base=wrong.version)
     again = await office.write(

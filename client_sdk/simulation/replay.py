@@ -211,7 +211,7 @@ class Replay:
         if change.outcome is Outcome.REFUSED:
             if change.attention:
                 self._refused[change.record, change.stamp] = self._refusals[change.attention] = change
-            if change.code == "nothing_to_undo" and model is not None:
+            if change.code == "nothing_to_undo" and rests.undone is not None and model is not None:
                 self._compare(change, _copy(model).take(change, rests))
             return
         self._taken.setdefault(change.record, []).append((change.version, change.received_ms))

@@ -110,10 +110,10 @@ class AttendingDevice(LocalDevice):
     async def undo(self, item: HistoryItem) -> UndoResult:
         """Take a change back by a new one, as far as that is possible; an undo can be undone like any change.
 
-        Later work stays: fields that were set again since are kept, or disputed where people decide on them, and so
-        are elements of sets. Changes can be taken back one after the other, the last first. Where somebody else took
-        it back first, or nothing of it is left that this device knew of, the server refuses the undo. Raises NotAllowed (`already_undone` when
-        this device knows of that) or Invalid.
+        Later work stays: fields that were set again since are kept, or disputed where people decide on them; elements
+        of sets that were added again since come back with the next sync. Changes can be taken back one after the
+        other, the last first. Where somebody else took the change back first, or nothing of it is left to take back,
+        the server refuses the undo. Raises NotAllowed (`already_undone` when this device knows of that) or Invalid.
         """
         if item.undone is not None:
             raise NotAllowed("already_undone", f"by version {item.undone}")

@@ -6,55 +6,21 @@ A second, plain reading of what `sync.push` and `sync.merge` do; the two must ag
 import copy
 import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
+from client_sdk.simulation.authors import Known, Last, Rests, known_to_author, patch_of, write_of
 from client_sdk.simulation.held import TAKEN_BACK, Held, shown, wanted
-from client_sdk.simulation.programs import as_newest
 from client_sdk.simulation.sight import places_of, roles_over
 from field_schemas.access import Grant, Role
 from field_schemas.policies import Policy
 from field_schemas.record import RecordType
 from field_schemas.registry import Registry
 from sync.authority import SERVER_USER
-from sync.clock import stamp_at
 from sync.messages import Change, Outcome
 from sync.storage import LoggedChange
 
 _PERMISSION = ("scope_denied", "role_denied", "field_denied")
 _ALWAYS_COMBINED = {Policy.COUNTER, Policy.SET, Policy.APPEND, Policy.WORKFLOW}
-
-
-class Last(NamedTuple):
-    """Who wrote a field last, or added an element; `made` is the stamp as it was sent."""
-
-    version: int
-    stamp: int
-    device: str
-    made: int
-
-
-class Rests(NamedTuple):
-    """What a change rests on: what was `refused` and is made by it after all, the refused change that it `corrects`,
-    the version that was made by the change it takes back (`undone`, None where it takes none back)."""
-
-    refused: LoggedChange | None = None
-    corrects: LoggedChange | None = None
-    undone: int | None = None
-
-
-class Known(NamedTuple):
-    """What an author knew: everything up to version `base`, and what the own device had written before `stamp` (None:
-    everything of its)."""
-
-    base: int
-    stamp: int | None = None
-
-    def unseen(self, last: Last, write: Last) -> bool:
-        """Whether the author of `write` had not seen what `last` left."""
-        came_first = self.stamp is not None and last.made > self.stamp
-        return last.version > self.base and (last.device != write.device or came_first)
 
 
 class Model:
@@ -79,8 +45,8 @@ class Model:
         if change.deletes:
             self.deleted = True
             return Outcome.APPLIED
-        write, was = _write_of(change, rests), dict(self.fields)
-        patch = _patch(change) if self.last else self.spec.initial_states | _patch(change)
+        write, was = write_of(change, rests), dict(self.fields)
+        patch = patch_of(change) if self.last else self.spec.initial_states | patch_of(change)
         outcome = self._merge(change, patch, write, rests) if self.last else self._create(change, patch, write)
         self.held.take(self.spec, change.version, rests.undone, patch, was, self.fields)
         # An undo that takes nothing back is none.
@@ -105,7 +71,7 @@ class Model:
             return self._take_back(name, operand, write, rests.undone)
         latest = standing.get(name) or standing[""]
         last = latest if name in standing or name in self.fields else None
-        knows = _known_to_author(name, operand, change, rests)
+        knows = known_to_author(name, operand, change, rests)
         unseen = last if last is not None and knows.unseen(last, write) else None
         return self._write(name, operand, write, unseen, knows)
 
@@ -257,7 +223,7 @@ class Replay:
 
     def _allowed(self, change: LoggedChange, model: Model | None, rests: Rests) -> bool:
         spec = self._registry.get(change.type)
-        patch = _patch(change)
+        patch = patch_of(change)
         if model is None:
             roles = self._roles(change, _beyond(places_of(spec, patch, change.user), change.user))
             needed = spec.access.create
@@ -294,33 +260,6 @@ def _copy(model: Model) -> Model:
 def _beyond(scopes: list[str], user: str) -> list[str]:
     """The scopes that are not the author's own; all where there are no others."""
     return [scope for scope in scopes if scope != f"person:{user}"] or scopes
-
-
-def _patch(change: LoggedChange) -> dict[str, Any]:
-    return as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
-
-
-def _write_of(change: LoggedChange, rests: Rests) -> Last:
-    refused = rests.refused
-    # The server writes for many: no write of its has seen another.
-    by_server = not change.seq or change.user == SERVER_USER
-    writer = refused.device if refused else change.id if by_server else change.device
-    stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
-    # What was refused and is sent again was written when it was refused.
-    made = (rests.corrects or change).stamp
-    return Last(change.version, stamp, str(writer), made)
-
-
-def _known_to_author(name: str, operand: Any, change: LoggedChange, rests: Rests) -> Known:
-    """What whoever set a field knew; then, where it is sent again as it was refused, or made after all."""
-    if rests.refused is not None:
-        return Known(change.base, rests.refused.stamp)
-    corrects = rests.corrects
-    if corrects is not None and corrects.type == change.type:
-        then = _patch(corrects)
-        if name in then and then[name] == operand:
-            return Known(min(corrects.base, change.base), corrects.stamp)
-    return Known(change.base)
 
 
 def _named(change: LoggedChange) -> str:

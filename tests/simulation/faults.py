@@ -241,6 +241,12 @@ def overwrite_later_work(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(sync.undo, "overtaken", lambda *_: [])
 
 
+def hold_undone_work_for_later(plant: pytest.MonkeyPatch) -> None:
+    """A change that was taken back and its undo count as later work, so the change before them stays."""
+    steps = sync.undo.steps_of
+    plant.setattr(sync.undo, "steps_of", lambda spec, history, _undos: steps(spec, history, {}))
+
+
 def correct_as_seen_now(plant: pytest.MonkeyPatch) -> None:
     """What is sent again as it was refused counts as set in sight of what stands now."""
 

@@ -33,6 +33,7 @@ from sync.cursor import Cursor
 from sync.draft import Draft
 from sync.errors import SyncError
 from sync.forms import record_now
+from sync.holders import steps_of
 from sync.merge import FieldMerge, Mark, Merged, Write, merge
 from sync.storage import LoggedChange, ReadTransaction, StoredRecord, WriteBatch
 from sync.visible import Lens
@@ -243,8 +244,7 @@ def overwrite_later_work(plant: pytest.MonkeyPatch) -> None:
 
 def hold_undone_work_for_later(plant: pytest.MonkeyPatch) -> None:
     """A change that was taken back and its undo count as later work, so the change before them stays."""
-    steps = sync.undo.steps_of
-    plant.setattr(sync.undo, "steps_of", lambda spec, history, _undos: steps(spec, history, {}))
+    plant.setattr(sync.undo, "steps_of", lambda spec, history, _undos: steps_of(spec, history, {}))
 
 
 def correct_as_seen_now(plant: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,8 @@ class Exchange:
                 await self._have_receipted()
                 verified = await self._verify(asked=verify)
             except _Restarted:
-                continue
+                # What was unknown before is no proof of a loss: the contents are read anew.
+                unknown = None
             except Unknown as error:
                 unknown = error
             else:

@@ -28,12 +28,12 @@ BENCHMARKS = {
     "first-sync": Benchmark("first sync of 500,000 components", first_sync.measure, BOTH),
     "live": Benchmark("from a push to the pull of 200 listening devices", live.measure, BOTH),
     "many-devices": Benchmark("15,000 devices that come online within two minutes", many_devices.measure, BOTH),
-    "local-writes": Benchmark("writes on the device", lambda place: local_writes.measure(place.folder)),
-    "device-store": Benchmark("a store of 500,000 records", lambda place: device_store.measure(place.folder)),
+    "local-writes": Benchmark("writes on the device", local_writes.measure),
+    "device-store": Benchmark("a store of 500,000 records", device_store.measure),
     "patrol-day": Benchmark("a day's patrol on the wire", lambda place: patrol_day.measure(place.folder)),
     "uploads": Benchmark("uploads of 64 MiB, and of 50 phones at once", uploads.measure),
-    "media-checks": Benchmark("checks of a 12-megapixel photo", lambda place: media_checks.measure(place.folder)),
+    "media-checks": Benchmark("checks of a 12-megapixel photo", media_checks.measure),
 }
 
 
-main(BENCHMARKS, "bench", __doc__ or "", add=False)
+main(BENCHMARKS, "bench", __doc__ or "")

@@ -23,8 +23,9 @@ from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.ids import uuid7
 from tests.bench.figures import Figure, Goal, figure
+from tests.bench.running import Place
 
-RECORDS, PAGE = 500_000, 5_000
+RECORDS, QUICK_RECORDS, PAGE = 500_000, 10_000, 5_000
 PLACES, OPENINGS, WRITES, GROUP, GROUPS = 60, 5, 100, 100, 10
 NEAREST = 20
 _encode = msgspec.msgpack.Encoder().encode
@@ -55,8 +56,9 @@ WHERE: dict[str, Callable[[random.Random], Point]] = {
 }
 
 
-async def measure(folder: Path) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """Opening, near queries in dense, sparse and empty parts, local writes alone and in groups."""
+    folder, records = place.folder, QUICK_RECORDS if place.quick else RECORDS
     path = folder / "phone.db"
     stage = Stage(folder)
     async with Device.open(path, server=stage.url) as device:
@@ -66,20 +68,20 @@ async def measure(folder: Path) -> list[Figure]:
             await device.sign_in("bench", stage.password)
         finally:
             await stage.stop_server()
-    await asyncio.to_thread(_fill, path)
-    figures = [await _opening(path, stage.url)]
+    await asyncio.to_thread(_fill, path, records)
+    figures = [await _opening(path, stage.url, records)]
     async with Device.open(path, server=stage.url) as device:
         for name, where in WHERE.items():
-            figures.append(await _near(device, name, where))
-        return [*figures, await _alone(folder, device), await _grouped(folder, device)]
+            figures.append(await _near(device, name, where, records))
+        return [*figures, await _alone(folder, device, records), await _grouped(folder, device, records)]
 
 
-def _fill(path: Path) -> None:
+def _fill(path: Path, records: int) -> None:
     """Records of a city: most of them close together, some around, a few all over the province."""
     rng = random.Random(1)
     tables, _ = open_store(path, load_types(), 1, os.urandom)
     with closing(tables.db):
-        for first in range(0, RECORDS, PAGE):
+        for first in range(0, records, PAGE):
             tables.db.execute("BEGIN IMMEDIATE")
             tables.records.put_many([_row(rng, number) for number in range(first, first + PAGE)])
             tables.db.execute("COMMIT")
@@ -100,7 +102,7 @@ def _row(rng: random.Random, number: int) -> RecordRow:
     return RecordRow(record, "component", number + 1, None, 0, False, False, _encode(fields), None)
 
 
-async def _opening(path: Path, url: str) -> Figure:
+async def _opening(path: Path, url: str, records: int) -> Figure:
     async def opened() -> None:
         async with Device.open(path, server=url):
             pass
@@ -112,29 +114,29 @@ async def _opening(path: Path, url: str) -> Figure:
 
     took = await _median_ms([opened] * OPENINGS)
     base = await _median_ms([lambda: asyncio.to_thread(bare)] * OPENINGS)
-    return figure(f"opening a store of {RECORDS:,} records", took, "ms", "bare SQLite", base, Goal(at_most=300))
+    return figure(f"opening a store of {records:,} records", took, "ms", "bare SQLite", base, Goal(at_most=300))
 
 
-async def _near(device: Device, name: str, where: Callable[[random.Random], Point]) -> Figure:
+async def _near(device: Device, name: str, where: Callable[[random.Random], Point], records: int) -> Figure:
     rng = random.Random(2)
     took = await _median_ms([partial(device.find, Component, near=where(rng), limit=NEAREST) for _ in range(PLACES)])
     (some,) = await device.find(Component, near=where(rng), limit=1)
     base = await _median_ms([lambda: device.get(Component, some.id)] * PLACES)
     return figure(
-        f"the {NEAREST} nearest of {RECORDS:,}, {name}", took, "ms", "one record by id", base, Goal(at_most=5)
+        f"the {NEAREST} nearest of {records:,}, {name}", took, "ms", "one record by id", base, Goal(at_most=5)
     )
 
 
-async def _alone(folder: Path, device: Device) -> Figure:
+async def _alone(folder: Path, device: Device, records: int) -> Figure:
     took = await _median_ms([lambda: device.create(_finding())] * WRITES)
     bare = _BareStore(folder / "bare.db")
     base = await _median_ms([lambda: asyncio.to_thread(bare.write, 1)] * WRITES)
     return figure(
-        f"a local write, durable, {RECORDS:,} records", took, "ms", "bare SQLite, two rows", base, Goal(at_most=5)
+        f"a local write, durable, {records:,} records", took, "ms", "bare SQLite, two rows", base, Goal(at_most=5)
     )
 
 
-async def _grouped(folder: Path, device: Device) -> Figure:
+async def _grouped(folder: Path, device: Device, records: int) -> Figure:
     async def group() -> None:
         async with device.batch() as batch:
             for _ in range(GROUP):
@@ -144,7 +146,7 @@ async def _grouped(folder: Path, device: Device) -> Figure:
     bare = _BareStore(folder / "bare-groups.db")
     base = await _median_ms([lambda: asyncio.to_thread(bare.write, GROUP)] * GROUPS)
     rate, base_rate = (GROUP * 1000 / one for one in (took, base))
-    name = f"local writes, {GROUP} together, durable, {RECORDS:,} records"
+    name = f"local writes, {GROUP} together, durable, {records:,} records"
     return figure(name, rate, "writes/s", "bare SQLite, two rows a write", base_rate, Goal(at_least=2_000))
 
 

@@ -150,12 +150,16 @@ def show(figures: list[Figure]) -> None:
     Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 
-def keep(figures: list[Figure], path: Path, *, add: bool) -> list[Figure]:
-    """Write the figures to `path`; `add` keeps there what other benchmarks measured. All that stands there now."""
+def keep(figures: list[Figure], path: Path) -> None:
+    """Put the figures of a benchmark in the place of all that it measured before; those of others stay."""
+    before = kept(path)
+    new = {row.benchmark for row in figures}
+    place = next((at for at, row in enumerate(before) if row.benchmark in new), len(before))
+    others = [row for row in before if row.benchmark not in new]
     path.parent.mkdir(exist_ok=True)
-    if add and path.exists():
-        new = {row.benchmark for row in figures}
-        kept = msgspec.json.decode(path.read_bytes(), type=list[Figure])
-        figures = [row for row in kept if row.benchmark not in new] + figures
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
-    return figures
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(others[:place] + figures + others[place:])))
+
+
+def kept(path: Path) -> list[Figure]:
+    """All figures that stand in `path`."""
+    return msgspec.json.decode(path.read_bytes(), type=list[Figure]) if path.exists() else []

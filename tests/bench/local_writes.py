@@ -10,13 +10,17 @@ from client_sdk import Device
 from client_sdk.demo.stage import Stage
 from field_schemas.types.finding import Finding
 from tests.bench.figures import Figure, figure, rate
+from tests.bench.running import Place
 
 ALONE, GROUP, GROUPS = 500, 100, 20
+_QUICK_ALONE, _QUICK_GROUPS = 20, 2
 BODY = b"x" * 300
 
 
-async def measure(folder: Path) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """Local writes/s of the SDK, one by one and in groups."""
+    folder = place.folder
+    writes, groups = (_QUICK_ALONE, _QUICK_GROUPS) if place.quick else (ALONE, GROUPS)
     stage = Stage(folder)
     async with Device.open(folder / "phone.db", server=stage.url) as device:
         try:
@@ -27,19 +31,19 @@ async def measure(folder: Path) -> list[Figure]:
             await stage.stop_server()
 
         async def alone(nothing: None) -> int:
-            for _ in range(ALONE):
+            for _ in range(writes):
                 await device.create(_finding())
-            return ALONE
+            return writes
 
         async def grouped(nothing: None) -> int:
-            for _ in range(GROUPS):
+            for _ in range(groups):
                 async with device.batch() as batch:
                     for _ in range(GROUP):
                         batch.create(_finding())
-            return GROUPS * GROUP
+            return groups * GROUP
 
         single, group = await rate(alone, lambda: None), await rate(grouped, lambda: None)
-    raw_single, raw_group = await _bare(folder, 1, ALONE), await _bare(folder, GROUP, GROUPS)
+    raw_single, raw_group = await _bare(folder, 1, writes), await _bare(folder, GROUP, groups)
     name = "bare SQLite, two rows a write"
     return [
         figure("local writes, one by one, device", single, "writes/s", name, raw_single),

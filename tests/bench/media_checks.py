@@ -16,19 +16,21 @@ from media.derivatives import SCREEN, THUMBNAIL, Derivative
 from media.exif import read
 from media.inspection.inspector import Inspector
 from tests.bench.figures import Figure, figure
+from tests.bench.running import Place
 from tests.photos import Shot, encoded, exif_of, scene
 from tests.tiled_heic import tiled_heic
 
 SIZE = (4000, 3000)
-RUNS = 9
+RUNS, QUICK_RUNS = 9, 1
 UNIT = "ms"
 Work = Callable[[Path], Awaitable[object]]
 _USES = [SeenPicture(UUID(int=at), f"sha256:{at:064x}", at * 0x9E3779B97F4A7C15 % 2**64) for at in range(1, 200)]
 
 
-async def measure(folder: Path) -> list[Figure]:
+async def measure(place: Place) -> list[Figure]:
     """Milliseconds for the checks of one photo and for its derivatives, in a warm child."""
     pi_heif.register_heif_opener()
+    folder, runs = place.folder, QUICK_RUNS if place.quick else RUNS
     jpeg, heic = folder / "photo.jpg", folder / "photo.heic"
     jpeg.write_bytes(_noisy_photo())
     heic.write_bytes(tiled_heic(SIZE, exif_of(Shot(thumbnail_seed=5))))
@@ -57,15 +59,15 @@ async def measure(folder: Path) -> list[Figure]:
             ("checks of a 12-megapixel HEIC", checks, heic),
             ("thumbnail of the HEIC", made(THUMBNAIL), heic),
         ]
-        return [await _beside(name, partial(doing, path), partial(whole, path)) for name, doing, path in work]
+        return [await _beside(name, partial(doing, path), partial(whole, path), runs) for name, doing, path in work]
 
 
 async def _beside(
-    name: str, work: Callable[[], Awaitable[object]], baseline: Callable[[], Awaitable[object]]
+    name: str, work: Callable[[], Awaitable[object]], baseline: Callable[[], Awaitable[object]], runs: int
 ) -> Figure:
     """The median of `work`, taking turns with its baseline."""
     spent, base = [], []
-    for _ in range(RUNS):
+    for _ in range(runs):
         spent.append(await _timed(work))
         base.append(await _timed(baseline))
     return figure(name, statistics.median(spent), UNIT, "Pillow decodes it whole", statistics.median(base))

@@ -54,24 +54,35 @@ class Benchmark(msgspec.Struct, frozen=True):
     on: tuple[str, ...] = (SQLITE,)
 
 
-async def run(chosen: Iterable[tuple[str, Benchmark]], *, quick: bool) -> tuple[list[Figure], list[str]]:
-    """The figures, and the names of those that failed: what they raised is printed, and the others go on."""
-    figures, failed = [], []
+class Measured(msgspec.Struct, frozen=True):
+    """What came of a benchmark on one database; no figures at all where it failed, what it raised is printed then."""
+
+    name: str
+    figures: list[Figure]
+
+
+async def run(chosen: Iterable[tuple[str, Benchmark]], *, quick: bool) -> AsyncIterator[Measured]:
+    """Run one after the other, and tell of each as soon as it is done."""
     async with AsyncExitStack() as stack:
         server: URL | None = None
         for name, benchmark in chosen:
             for database in benchmark.on:
                 if database == POSTGRES and server is None:
                     server = stack.enter_context(running_postgres())
-                print(f"{name}, {database} ...", flush=True)
-                try:
-                    async with _place(database, server, quick) as place:
-                        rows = await benchmark.measure(place)
-                    figures += [replace(row, benchmark=f"{name}, {database}") for row in rows]
-                except Exception:
-                    traceback.print_exc()
-                    failed.append(f"{name}, {database}")
-    return figures, failed
+                what = f"{name}, {database}"
+                print(f"{what} ...", flush=True)
+                yield Measured(
+                    what, [replace(row, benchmark=what) for row in await _rows(benchmark, database, server, quick)]
+                )
+
+
+async def _rows(benchmark: Benchmark, database: str, server: URL | None, quick: bool) -> list[Figure]:
+    try:
+        async with _place(database, server, quick) as place:
+            return await benchmark.measure(place)
+    except Exception:
+        traceback.print_exc()
+        return []
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.bench.charts import BOTTOM, CHARTS, LEFT, RIGHT, TOP, Chart, svg
-from tests.bench.figures import Figure, Goal, Point, figure, keep, left_out
+from tests.bench.figures import Figure, Goal, Point, figure, keep, kept, left_out
 from tests.bench.publishing import BEGIN, END, table, with_block
 
 LINE = [(1.0, 4_000.0), (8.0, 25_000.0), (64.0, 24_000.0)]
@@ -91,7 +91,7 @@ def test_newer_run_replaces_all_rows(tmp_path: Path) -> None:
     """A benchmark that ran again replaces all it had measured before, under other names too, and nothing else."""
     path = tmp_path / "bench.json"
     rows = {name: figure(name, 1, "s", "raw", 1) for name in ("old name", "new name", "pull")}
-    keep([replace(rows["old name"], benchmark="push"), replace(rows["pull"], benchmark="pull")], path, add=False)
-    kept = keep([replace(rows["new name"], benchmark="push")], path, add=True)
-    assert [row.name for row in kept] == ["pull", "new name"]
-    assert msgspec.json.decode(path.read_bytes(), type=list[Figure]) == kept
+    keep([replace(rows["old name"], benchmark="push")], path)
+    keep([replace(rows["pull"], benchmark="pull")], path)
+    keep([replace(rows["new name"], benchmark="push")], path)
+    assert [row.name for row in kept(path)] == ["new name", "pull"]

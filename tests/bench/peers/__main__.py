@@ -27,4 +27,4 @@ PEERS = {
     "tus": beside("@tus/server", lambda place: tus.measure(place.folder)),
 }
 
-main(PEERS, "bench-peers", __doc__ or "", add=True)
+main(PEERS, "bench-peers", __doc__ or "")

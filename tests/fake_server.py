@@ -4,22 +4,17 @@ Maintained code, no mock: only accounts are simplified. Faults are asked for thr
 """
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import json
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import jwt
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client_sdk.clocks import Clocks
 from field_schemas.access import Grant
 from field_schemas.registry import Registry, load_types
 from sync.authority import SERVER, Actor
@@ -46,12 +41,11 @@ from sync.pull import pull
 from sync.push import push
 from sync.receipts import Receipt, receipt
 from sync.verify import digest, fetch
+from tests.fake_accounts import FakeAccounts, Problem
+from tests.fake_time import Time
 from tests.fake_uploads import FakeUploads
 
-START_MS = 1_790_000_000_000
 MSGPACK = "application/msgpack"
-PROOF_WINDOW_MS = 120_000
-TOKEN_MS = 900_000
 MAX_BODY_BYTES = 16 * 2**20
 STATUSES = {"server_behind": 503, "record_unknown": 404, "receipt_invalid": 422, "scope_denied": 403}
 _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
@@ -59,71 +53,28 @@ Fault = Callable[[httpx.Request], Awaitable[httpx.Response | None]]
 REGISTRY = load_types()
 
 
-class Time:
-    """True time of a test, in ms; devices may have their own, wrong, idea of it."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-
-    def clocks(self, *, wrong_by_ms: int = 0, boot: str = "boot") -> Clocks:
-        """The clocks of a device; sleeping lets the time pass at once."""
-
-        async def sleep(seconds: float) -> None:
-            self.ms += int(seconds * 1000)
-            await asyncio.sleep(0)
-
-        return Clocks(lambda: self.ms + wrong_by_ms, lambda: self.ms - START_MS, boot, sleep)
-
-
-class Session(msgspec.Struct):
-    """One signed-in device."""
-
-    user: str
-    device: uuid.UUID
-    key: str
-    access: str
-    refresh: str
-    expires_ms: int
-
-
-class Problem(Exception):
-    """An answer that is a problem."""
-
-    def __init__(self, status: int, code: str, detail: str = "", **extra: Any) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.extra = extra
-
-
 class FakeServer:
     """Users, sessions, and one store; `faults` are taken one a request, before it is handled."""
 
     def __init__(self, time: Time, registry: Registry = REGISTRY) -> None:
         self.time = time
+        self.accounts = FakeAccounts(time)
         self.registry = registry
         self.store = MemoryStore(uuid.uuid4())
-        self.users: dict[str, tuple[str, tuple[Grant, ...]]] = {}
-        self.devices: dict[uuid.UUID, tuple[str, str]] = {}
-        self.sessions: list[Session] = []
         self.faults: deque[Fault | None] = deque()
         self.after: deque[Fault | None] = deque()
         self.requests: list[str] = []
         self.transport = httpx.MockTransport(self._handle)
-        self.key = Ed25519PrivateKey.generate()
-        self.revoked: set[uuid.UUID] = set()
         self.min_protocol = 1
         self.uploads = FakeUploads()
         self.lines: list[asyncio.Queue[str | None]] = []
         self.snapshot_from = 10_000
         self.snapshots = MemorySnapshots(registry, block_records=4)
-        self._proofs: set[str] = set()
         self._count = 0
 
     def add_user(self, name: str, *grants: Grant) -> None:
         """A user whose password is `secret`, or new grants of one."""
-        self.users[name] = ("secret", grants)
+        self.accounts.users[name] = ("secret", grants)
         self.store.grants[name] = grants
 
     def replace_contents(self, store: MemoryStore | None = None) -> None:
@@ -217,8 +168,6 @@ class FakeServer:
             return httpx.Response(204)
         if isinstance(body, AsyncIterator):
             return httpx.Response(200, content=body)
-        if isinstance(body, httpx.Response):
-            return body
         packed = compressed(_encode(body), Coding.ZSTD)
         headers = {"content-type": MSGPACK, "content-encoding": Coding.ZSTD}
         return httpx.Response(200, stream=httpx.ByteStream(packed), headers=headers)
@@ -232,35 +181,36 @@ class FakeServer:
         return httpx.Response(problem.status, content=json.dumps(content, default=str).encode(), headers=headers)
 
     async def _route(self, request: httpx.Request) -> Any:
-        key = self._proven(request)
+        key = self.accounts.proven(request)
         body: dict[str, Any] = {}
         match (request.method, request.url.path):
             case ("POST", "/v1/sessions"):
                 body = msgspec.msgpack.decode(request.content)
-                return self._sign_in(body, key)
+                return self.accounts.sign_in(body, key) | {"epoch": self.state.epoch}
             case ("POST", "/v1/sessions/refresh"):
-                return self._refresh(msgspec.msgpack.decode(request.content)["refresh_token"], key)
+                token = msgspec.msgpack.decode(request.content)["refresh_token"]
+                return self.accounts.refresh(token, key) | {"epoch": self.state.epoch}
             case ("DELETE", "/v1/sessions/current"):
-                self.sessions.remove(self._session(request, key))
+                self.accounts.sessions.remove(self.accounts.session(request, key))
                 return None
             case ("GET", "/v1/me"):
-                self._active(request, key)
-                return self._me(self._session(request, key))
+                self.accounts.active(request, key)
+                return self.accounts.me(self.accounts.session(request, key))
             case ("GET", "/v1/live"):
-                self._active(request, key)
+                self.accounts.active(request, key)
                 return self._line()
             case ("POST", "/v1/push"):
                 asked = msgspec.msgpack.decode(request.content, type=PushRequest)
-                actor = self._actor(request, key)
+                actor = self.accounts.actor(request, key)
                 answer = await self._submit(actor, asked.changes)
                 page = await self._page_along(actor, asked.pull)
                 return msgspec.structs.replace(answer, page=page)
             case ("POST", "/v1/uploads"):
-                self._actor(request, key)
+                self.accounts.actor(request, key)
                 return self.uploads.create(request)
             case ("POST", "/v1/receipts"):
-                return await self._receipt(self._actor(request, key), request.content)
-        return await self._read(request, self._active(request, key))
+                return await self._receipt(self.accounts.actor(request, key), request.content)
+        return await self._read(request, self.accounts.active(request, key))
 
     async def _read(self, request: httpx.Request, actor: Actor) -> Any:
         """What a revoked device may not do."""
@@ -289,11 +239,11 @@ class FakeServer:
         async with self.store.reading() as tx:
             made = await receipt(tx, actor, previous, asked.changes, self.time.ms)
         claims = msgspec.to_builtins(made) | {"iss": "gridwalk"}
-        return ReceiptResponse(jwt.encode(claims, self.key, algorithm="EdDSA"))
+        return ReceiptResponse(jwt.encode(claims, self.accounts.key, algorithm="EdDSA"))
 
     def _signed(self, text: str) -> Receipt:
         try:
-            claims = jwt.decode(text, self.key.public_key(), algorithms=["EdDSA"], issuer="gridwalk")
+            claims = jwt.decode(text, self.accounts.key.public_key(), algorithms=["EdDSA"], issuer="gridwalk")
         except jwt.PyJWTError as error:
             raise SyncError("receipt_invalid", str(error)) from error
         return msgspec.convert(claims, Receipt)
@@ -312,84 +262,6 @@ class FakeServer:
             with contextlib.suppress(SyncError):
                 return await pull(tx, self.registry, actor, asked, self.time.ms, self.snapshot_from)
         return None
-
-    def _proven(self, request: httpx.Request) -> str:
-        """The public key of a valid proof."""
-        proof = request.headers["dpop"]
-        header = jwt.get_unverified_header(proof)
-        assert header["typ"] == "dpop+jwt"
-        claims = jwt.decode(proof, jwt.PyJWK(header["jwk"]), algorithms=["EdDSA"], options={"verify_iat": False})
-        assert claims["htm"] == request.method
-        assert urlsplit(claims["htu"]).path == request.url.path
-        assert claims["jti"] not in self._proofs
-        self._proofs.add(claims["jti"])
-        if abs(claims["iat"] * 1000 - self.time.ms) > PROOF_WINDOW_MS:
-            raise Problem(401, "proof_stale")
-        if token := self._bearer(request):
-            digest = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
-            assert claims["ath"] == digest
-        return str(header["jwk"]["x"])
-
-    def _bearer(self, request: httpx.Request) -> str:
-        return str(request.headers.get("authorization", "")).removeprefix("DPoP ")
-
-    def _session(self, request: httpx.Request, key: str) -> Session:
-        token = self._bearer(request)
-        session = next((one for one in self.sessions if one.access == token and one.key == key), None)
-        if session is None:
-            raise Problem(401, "token_invalid")
-        if session.expires_ms <= self.time.ms:
-            raise Problem(401, "token_expired")
-        return session
-
-    def _actor(self, request: httpx.Request, key: str) -> Actor:
-        session = self._session(request, key)
-        grants = self.users[session.user][1]
-        return Actor(session.user, session.device, grants, revoked=session.device in self.revoked)
-
-    def _active(self, request: httpx.Request, key: str) -> Actor:
-        """As `_actor`, for what a revoked device may not do."""
-        actor = self._actor(request, key)
-        if actor.revoked:
-            raise Problem(403, "device_revoked")
-        return actor
-
-    def _sign_in(self, body: dict[str, Any], key: str) -> dict[str, Any]:
-        user, device = body["user"], uuid.UUID(bytes=body["device"]["id"])
-        if user not in self.users or self.users[user][0] != body["password"]:
-            raise Problem(401, "credentials_wrong")
-        assert body["device"]["public_key"] == key
-        if device in self.revoked:
-            raise Problem(403, "device_revoked")
-        if self.devices.setdefault(device, (user, key)) != (user, key):
-            raise Problem(409, "device_taken")
-        session = Session(user, device, key, *self._tokens())
-        self.sessions.append(session)
-        return self._told(session)
-
-    def _refresh(self, token: str, key: str) -> dict[str, Any]:
-        session = next((one for one in self.sessions if one.refresh == token and one.key == key), None)
-        if session is None:
-            raise Problem(401, "token_reused")
-        session.access, _, session.expires_ms = self._tokens()
-        return self._told(session)
-
-    def _tokens(self) -> tuple[str, str, int]:
-        self._count += 1
-        return f"access-{self._count}", f"refresh-{self._count}", self.time.ms + TOKEN_MS
-
-    def _told(self, session: Session) -> dict[str, Any]:
-        return self._me(session) | {
-            "access_token": session.access, "expires_in": TOKEN_MS // 1000, "refresh_token": session.refresh,
-            "epoch": self.store.state.epoch,
-        }  # fmt: skip
-
-    def _me(self, session: Session) -> dict[str, Any]:
-        return {
-            "user": session.user, "display_name": session.user.title(), "device": session.device,
-            "grants": self.users[session.user][1], "server_ms": self.time.ms,
-            "server_key": base64.urlsafe_b64encode(self.key.public_key().public_bytes_raw()).rstrip(b"=").decode(),
-        }  # fmt: skip
 
 
 def _part(whole: bytes, wanted: str) -> httpx.Response:

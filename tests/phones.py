@@ -13,7 +13,8 @@ from field_schemas.access import Grant, Role
 from field_schemas.places import Position
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
-from tests.fake_server import REGISTRY, FakeServer, Time
+from tests.fake_server import REGISTRY, FakeServer
+from tests.fake_time import Time
 
 GRID = "440304001001001"
 STREET, NEXT_STREET = "grid:440304001", "grid:440304002"

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from client_sdk.store.opening import open_store
-from tests.fake_server import REGISTRY, START_MS
+from tests.fake_server import REGISTRY
+from tests.fake_time import START_MS
 
 # Signs in once at the server in its own process, then writes until it is killed, a line for each confirmed write.
 WRITER = """

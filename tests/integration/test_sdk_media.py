@@ -25,7 +25,8 @@ from field_schemas.types.finding import Finding
 from field_schemas.types.media_check import MediaCheck
 from media import exif as facts
 from media.derivatives import Region
-from tests.fake_server import REGISTRY, START_MS
+from tests.fake_server import REGISTRY
+from tests.fake_time import START_MS
 from tests.integration.http_server import GRID, PASSWORD, STREET, HttpServer
 from tests.photos import Shot, photo
 from tests.proxy import Proxy

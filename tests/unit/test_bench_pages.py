@@ -3,7 +3,6 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 

@@ -22,7 +22,8 @@ from field_schemas.record import type_of
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.ids import uuid7
-from tests.fake_server import REGISTRY, START_MS
+from tests.fake_server import REGISTRY
+from tests.fake_time import START_MS
 from tests.phones import city, component, finding, phone
 
 CHINESE = "盖板破损井铁路灯树坑莲花山公园福田区"

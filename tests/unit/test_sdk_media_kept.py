@@ -68,7 +68,7 @@ async def test_revoked_device_hands_in_its_photos(tmp_path: Path, server: FakeSe
     async with phone(tmp_path, server, "li") as li:
         await li.pause_media()
         await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
-        server.revoked.add(li.id)
+        server.accounts.revoked.add(li.id)
         server.uploads.refusals.append("507 storage_full 60")
         with pytest.raises(Rejected, match="device_revoked"):
             await li.sync()

@@ -279,7 +279,7 @@ async def test_record_of_it_refused(tmp_path: Path, server: FakeServer) -> None:
 
 async def test_record_of_it_deleted(tmp_path: Path, server: FakeServer) -> None:
     """A photo of a record that its author deleted is not sent any more, once the server has taken the deletion."""
-    server.add_user("chen", *server.users["chen"][1])
+    server.add_user("chen", *server.accounts.users["chen"][1])
     async with phone(tmp_path, server, "li") as li:
         await li.pause_media()
         note = await li.create(note_of("x"))

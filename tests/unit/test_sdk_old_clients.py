@@ -17,7 +17,8 @@ from field_schemas.registry import Registry
 from field_schemas.scopes import in_grid
 from field_schemas.types.finding import Finding
 from field_schemas.versions import VersionStep
-from tests.fake_server import REGISTRY, FakeServer, Time
+from tests.fake_server import REGISTRY, FakeServer
+from tests.fake_time import Time
 from tests.phones import GRID, STREET, URL, city, finding, phone
 
 ELSEWHERE = "440304002001001"

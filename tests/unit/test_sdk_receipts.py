@@ -104,7 +104,7 @@ async def test_many_changes_come_in_pages(
 async def test_another_key_is_not_believed(tmp_path: Path, server: FakeServer) -> None:
     """A receipt by another key than at the first sign-in is an error, also after signing in again; work goes on."""
     async with phone(tmp_path, server, "li") as li:
-        server.key = Ed25519PrivateKey.generate()
+        server.accounts.key = Ed25519PrivateKey.generate()
         await li.sign_in("li", "secret")
         made = await li.create(finding())
         with pytest.raises(ReceiptInvalid, match="receipt_invalid"):
@@ -123,10 +123,11 @@ def falsified(server: FakeServer, **claims: object) -> Fault:
             return None
         asked = msgspec.msgpack.decode(request.content, type=ReceiptRequest)
         true = {
-            "iss": "gridwalk", "device": str(server.sessions[0].device), "user": "li", "held": len(asked.changes),
+            "iss": "gridwalk", "user": "li", "device": str(server.accounts.sessions[0].device),
+            "held": len(asked.changes),
             "chain": "0" * 64, "epoch": str(server.state.epoch), "issued_ms": server.time.ms,
         }  # fmt: skip
-        text = jwt.encode({**true, **claims}, server.key, algorithm="EdDSA")
+        text = jwt.encode({**true, **claims}, server.accounts.key, algorithm="EdDSA")
         body = msgspec.msgpack.encode({"receipt": text})
         return httpx.Response(200, content=body, headers={"content-type": "application/msgpack"})
 

@@ -7,7 +7,8 @@ import pytest
 from client_sdk.errors import Rejected, UnsentWork
 from client_sdk.reports import SyncState
 from field_schemas.types.finding import Finding
-from tests.fake_server import TOKEN_MS, FakeServer
+from tests.fake_accounts import TOKEN_MS
+from tests.fake_server import FakeServer
 from tests.phones import city, finding, opened, phone
 
 
@@ -38,7 +39,7 @@ async def test_tokens_refresh_by_themselves(tmp_path: Path, server: FakeServer) 
 async def test_an_expired_token_is_refreshed_when_the_server_says_so(tmp_path: Path, server: FakeServer) -> None:
     """A token that ends before the device thinks so is renewed, and the request repeated."""
     async with phone(tmp_path, server, "li") as li:
-        server.sessions[0].expires_ms = server.time.ms
+        server.accounts.sessions[0].expires_ms = server.time.ms
         await li.create(finding())
         assert (await li.sync()).pushed == 1
 

@@ -8,7 +8,7 @@ from client_sdk.tracks import TrackRecorder
 from field_schemas.datum import distance_m
 from field_schemas.track_points import TrackPoint, unpack
 from field_schemas.types.patrol import Track
-from tests.fake_server import START_MS
+from tests.fake_time import START_MS
 from tests.phones import GRID, city, phone
 
 

@@ -48,7 +48,7 @@ async def test_a_revoked_device_sends_everything_then_wipes_itself(tmp_path: Pat
         hidden = await traces(li)
         assert all(one in bytes_of(folder) for one in hidden)
         (folder / "li.db.damaged-1").write_bytes(SECRET.encode())
-        server.revoked.add(li.id)
+        server.accounts.revoked.add(li.id)
         li.observe(seen.append)
         with pytest.raises(Wiped):
             await li.sync()
@@ -72,7 +72,7 @@ async def test_unsent_work_is_never_wiped(tmp_path: Path, server: FakeServer) ->
     """Work that could not be sent, or is made while the revocation is being told, stays until it is sent."""
     async with phone(tmp_path, server, "li") as li:
         await li.sync()
-        server.revoked.add(li.id)
+        server.accounts.revoked.add(li.id)
         await li.create(finding("一"))
         server.faults.append(lost)
         with pytest.raises(Offline):
@@ -96,7 +96,7 @@ async def test_what_a_restored_server_lacks_is_sent_before_the_wipe(tmp_path: Pa
         made = await li.create(finding("恢复前"))
         await li.sync()
         await server.restore(backup)
-        server.revoked.add(li.id)
+        server.accounts.revoked.add(li.id)
         with pytest.raises(Wiped):
             await li.sync()
     (quarantined,) = [one for one in server.state.log.values() if one.record == made.id]
@@ -107,7 +107,7 @@ async def test_background_sync_ends_with_the_wipe(tmp_path: Path, server: FakeSe
     """After a wipe nothing is asked of the server any more, and the status stays."""
     wiped = asyncio.Event()
     async with phone(tmp_path, server, "li") as li:
-        server.revoked.add(li.id)
+        server.accounts.revoked.add(li.id)
         li.observe(lambda status: wiped.set() if status.state is SyncState.WIPED else None)
         async with li.background(interval_s=1):
             await asyncio.wait_for(wiped.wait(), 10)

@@ -278,7 +278,7 @@ class _Page:
             # What another view has sent whole stays whole.
             if (known := self.records.get(record.id)) is None or known.since:
                 self.records[record.id] = record
-                self._bytes += len(bytes(record.fields))
+                self._bytes += memoryview(record.fields).nbytes
 
     def _may_have_moved(self, record: StoredRecord) -> bool:
         """Whether the record's place was ever changed: a move within a feed leaves no entry of its own.

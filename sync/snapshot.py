@@ -200,7 +200,7 @@ def _show(sight: Sight, view: str, record: StoredRecord, cut: Cut) -> None:
         cut.apart.append(record.id)
     else:
         cut.records.append(wire)
-        cut.size += len(bytes(wire.fields))
+        cut.size += memoryview(wire.fields).nbytes
 
 
 def encode_block(records: Iterable[WireRecord]) -> bytes:

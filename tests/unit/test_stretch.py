@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from field_schemas.access import Grant, Role
+from field_schemas.access import Role
 from sync.authority import Actor
 from sync.memory import MemoryTransaction
 from sync.messages import PullRequest, PullResponse
@@ -220,12 +220,6 @@ async def test_roles_see_their_own_fields_of_what_is_kept() -> None:
     assert bytes(whole) == kind.records[0].fields
     assert bytes(next(iter(kind.shown(lens[0]).values())).fields) == kind.records[0].fields
     assert bytes(masked) == lens[1].masked(kind.records[0].fields)
-
-
-def test_grants_of_the_readers_differ() -> None:
-    """The readers above hold different things: else nothing were shown by comparing them."""
-    assert len({tuple(map(str, reader.grants)) for reader in READERS}) == len(READERS)
-    assert Grant(FEED, Role.INSPECTOR) in READERS[0].grants
 
 
 async def test_what_a_feed_holds_of_a_type_is_asked_once(reads: list[int]) -> None:

@@ -2,7 +2,7 @@
 half the throughput."""
 
 import enum
-import math
+import sys
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -46,7 +46,7 @@ class Body(Generic[T]):
         except InternalServerException as error:
             # Litestar says so when the client hangs up: everyday life on mobile networks, not our failure.
             raise SyncError("body_malformed", "the body broke off") from error
-        body = decompressed(body, request.headers.get("content-encoding", ""), most or math.inf)
+        body = decompressed(body, request.headers.get("content-encoding", ""), most or sys.maxsize)
         try:
             return self._from_json.decode(body) if wire is Wire.JSON else self._from_msgpack.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:

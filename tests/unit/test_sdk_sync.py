@@ -78,6 +78,17 @@ async def _look(device: Device, record: uuid.UUID) -> tuple[int, str, list[str]]
     return found.inspections, found.condition, found.tags
 
 
+async def test_texts_that_repeat_themselves_reach_everybody(tmp_path: Path, server: FakeServer) -> None:
+    """A page that became very few bytes for its way is read like any other: no text stops a sync."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        async with li.batch() as batch:
+            for _ in range(45):
+                batch.create(finding("汉" * 10_000))
+        await li.sync()
+        await chen.sync()
+        assert len(await chen.find(Finding)) == len(await li.find(Finding)) == 45
+
+
 async def test_a_lost_answer_does_no_harm(tmp_path: Path, server: FakeServer) -> None:
     """A push whose answer was lost is sent again and happens once."""
     async with phone(tmp_path, server, "li") as li:

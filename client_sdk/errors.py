@@ -12,7 +12,9 @@ DeviceError
 ├── UnsentWork      another user cannot take over a store that holds unsent work
 ├── StoreInUse      another process has the store open
 ├── StoreTooNew     a newer version of the program wrote the store; it is left as it is
-└── StoreDamaged    the store's file turned out damaged; opening it again rescues what can be rescued
+├── StoreDamaged    the store's file turned out damaged; opening it again rescues what can be rescued
+└── StoreUnusable   the machine lets the store's file be neither opened nor written: what it holds stays
+    └── StorageFull   there is no room left: nothing of the call was stored, all before it was
 """
 
 import uuid
@@ -96,3 +98,11 @@ class StoreInUse(DeviceError):
 
 class StoreDamaged(DeviceError):
     """The store's file cannot be read."""
+
+
+class StoreUnusable(DeviceError):
+    """The store's file cannot be opened or written: there is no such folder, or no right to write in it."""
+
+
+class StorageFull(StoreUnusable):
+    """The device has no room left. Nothing of the call was stored; what was stored before stays, and can be sent."""

@@ -13,6 +13,7 @@ from client_sdk.connection import Connection
 from client_sdk.errors import Offline, Rejected
 from client_sdk.store.media import QueuedMedia
 from client_sdk.store.media_files import size_of
+from client_sdk.store.unusable import machine_errors
 from client_sdk.wire import MediaLink, UploadStatus
 
 _TUS = {"Tus-Resumable": "1.0.0"}
@@ -86,7 +87,7 @@ class Addresses:
                     await answer.aread()
                     raise error_of(problem_of(answer), answer)
                 goes_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
-                with target.open("ab" if goes_on else "wb") as file:
+                with machine_errors(target), target.open("ab" if goes_on else "wb") as file:
                     async for piece in answer.aiter_bytes(_PIECE):
                         file.write(piece)
         except httpx.RequestError as error:

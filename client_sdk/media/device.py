@@ -81,7 +81,7 @@ class MediaDevice(AttendingDevice):
         what goes into it, where that is more than the MediaRef. What the record names already is not named twice.
         Evidence is sent before all else. Raises NotAllowed,
         Invalid (`media_refused`, `media_empty`, and `digest_unsupported` where this device cannot compute the
-        server's digest) or OSError; then nothing has happened.
+        server's digest), StorageFull, or OSError where `file` cannot be read; then nothing has happened.
         """
         spec = type_of(type(record))
         account = self._parts.sessions.account

@@ -4,12 +4,14 @@ import hashlib
 import os
 import uuid
 from contextlib import suppress
+from io import BufferedWriter
 from pathlib import Path
 
 import msgspec
 
 from client_sdk.errors import Invalid
 from client_sdk.store.media import QueuedMedia, Urgency, file_name
+from client_sdk.store.unusable import machine_errors
 from field_schemas.media import DigestName, MediaType, is_digest
 from media.content import HEAD_BYTES, kind_of
 
@@ -35,16 +37,15 @@ def folder_of(store: Path) -> Path:
 def take(file: Path, folder: Path, algorithm: DigestName) -> TakenFile:
     """Copy `file` into the folder and compute its digest on the way.
 
-    Raises OSError, Invalid `digest_unsupported`.
+    Raises OSError where `file` cannot be read, StorageFull, StoreUnusable, Invalid `digest_unsupported`.
     """
     try:
         running, size, head = hashlib.new(algorithm), 0, b""
     except ValueError as error:
         raise Invalid("digest_unsupported", f"{algorithm} is not in this device's OpenSSL") from error
-    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
     copy = folder / (uuid.uuid4().hex + _UNFINISHED)
     try:
-        with file.open("rb") as source, copy.open("xb") as target:
+        with file.open("rb") as source, machine_errors(folder), _made(folder, copy) as target:
             while piece := source.read(_PIECE):
                 head = head or piece[:HEAD_BYTES]
                 running.update(piece)
@@ -56,6 +57,11 @@ def take(file: Path, folder: Path, algorithm: DigestName) -> TakenFile:
         copy.unlink(missing_ok=True)
         raise
     return TakenFile(copy, f"{algorithm}:{running.hexdigest()}", size, kind_of(head))
+
+
+def _made(folder: Path, copy: Path) -> BufferedWriter:
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    return copy.open("xb")
 
 
 def settle(taken: Path, name: str) -> Path:

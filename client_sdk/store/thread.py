@@ -14,6 +14,7 @@ from client_sdk.store.media_files import folder_of, sweep
 from client_sdk.store.meta import Meta
 from client_sdk.store.outbox import Outbox
 from client_sdk.store.records import Records
+from client_sdk.store.unusable import machine_errors
 from field_schemas.registry import Registry
 
 P = ParamSpec("P")
@@ -66,15 +67,19 @@ class StoreThread:
         self._tables: Tables | None = None
 
     async def open(self, opening: Callable[[], Tables]) -> None:
-        """Let `opening` make the tables, in the thread that will use them."""
+        """Let `opening` make the tables, in the thread that will use them. Raises StoreUnusable."""
 
         def begin() -> None:
-            self._tables = opening()
+            with machine_errors(self._path):
+                self._tables = opening()
 
         await asyncio.get_running_loop().run_in_executor(self._pool, begin)
 
     async def run(self, operation: Callable[Concatenate[Tables, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Carry out `operation` in a transaction that is on disk when this returns. Raises StoreDamaged."""
+        """Carry out `operation` in a transaction that is on disk when this returns.
+
+        Raises StoreDamaged, StorageFull, StoreUnusable.
+        """
         return await asyncio.get_running_loop().run_in_executor(
             self._pool, self._transaction, lambda tables: operation(tables, *args, **kwargs)
         )
@@ -111,22 +116,25 @@ class StoreThread:
     def _transaction(self, operation: Callable[[Tables], T]) -> T:
         if self._tables is None:
             raise RuntimeError("the store is closed")
-        db = self._tables.db
         try:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                result = operation(self._tables)
-                db.execute("COMMIT")
-                self._sweep(self._tables)
-                self._scrub(self._tables)
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                self._tables.to_sweep = False
-                raise
+            with machine_errors(self._path):
+                return self._committed(self._tables, operation)
         except Exception as error:
             if met_damage(error):
                 suspect_mark(self._path).touch()
                 raise StoreDamaged(f"{self._path}: {error}; open it again to rescue it") from error
+            raise
+
+    def _committed(self, tables: Tables, operation: Callable[[Tables], T]) -> T:
+        tables.db.execute("BEGIN IMMEDIATE")
+        try:
+            result = operation(tables)
+            tables.db.execute("COMMIT")
+            self._sweep(tables)
+            self._scrub(tables)
+        except BaseException:
+            if tables.db.in_transaction:
+                tables.db.execute("ROLLBACK")
+            tables.to_sweep = False
             raise
         return result

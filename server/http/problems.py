@@ -13,6 +13,7 @@ from field_schemas.codes import CODES
 from media import tus
 from media.errors import AtOffset, MediaError, OutsideRange
 from server.http.messages import Problem
+from server.storage.room import says_no_room
 from sync.clock import Milliseconds
 from sync.compression import Coding
 from sync.errors import ChangeUnknown, SequenceError, SyncError
@@ -155,6 +156,9 @@ def exception_handlers(now_ms: Milliseconds) -> ExceptionHandlersMap:
         return answer(request, SyncError(code, error.detail))
 
     def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
+        if says_no_room(error):
+            _log.error("storage_full", path=request.scope["path"], error=str(error))
+            return answer(request, SyncError("storage_full", "the database has no room"))
         _log.error("unexpected", path=request.scope["path"], exc_info=error)
         return answer(request, SyncError("internal", "the server's log says more"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from client_sdk.device import Device
 from client_sdk.errors import StorageFull, StoreUnusable
 from client_sdk.store.thread import Tables
 from field_schemas.types.finding import Finding
@@ -26,16 +27,22 @@ def limit(tables: Tables, more_pages: int) -> None:
     tables.db.execute(f"PRAGMA max_page_count = {pages + more_pages}").fetchall()
 
 
+async def fill(device: Device) -> int:
+    """Create findings until one is StorageFull; how many were stored."""
+    for made in range(10_000):
+        try:
+            await device.create(finding(os.urandom(3_000).hex()))
+        except StorageFull:
+            return made
+    raise AssertionError("there is room for everything")
+
+
 async def test_a_full_disk_stores_nothing_of_a_call_and_all_before_it(tmp_path: Path, server: FakeServer) -> None:
     """Writes fail as StorageFull; what was stored is still read, and all of it is sent when there is room again."""
     async with phone(tmp_path, server, "li") as li:
         await li.sync()
         await li._parts.store.run(limit, 20)
-        made = 0
-        with pytest.raises(StorageFull):
-            while True:
-                await li.create(finding(os.urandom(3_000).hex()))
-                made += 1
+        made = await fill(li)
         assert len(await li.find(Finding)) == len(await li.pending()) == made > 0
         await li._parts.store.run(limit, 2_000)
         assert (await li.sync()).pushed == made

@@ -197,10 +197,10 @@ class Decision:
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
-        if not made_on_device(change.record) and not self.actor.system:
-            raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
         if change.base or change.delete:
             raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
+        if not made_on_device(change.record) and not self.actor.system:
+            raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
         if missing := spec.required - patch.keys():
             raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
         owner = self.refused.user if self.refused else self.actor.user

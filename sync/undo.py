@@ -33,11 +33,11 @@ def check_undo(
 
     A change that is taken back stays so: nothing else may pass for its undo.
     """
-    back: dict[str, Any] = {}
-    for one in history:
-        if one.id == undone and one.type == spec.name:
-            change = change_now(spec, one)
-            back, _ = undo_patch(spec, _fields(change.fields), _fields(change.before))
+    logged = next((one for one in history if one.id == undone and one.type == spec.name), None)
+    if logged is None:
+        raise Refused("change_unknown", f"there is no change {undone} of this {spec.name}")
+    change = change_now(spec, logged)
+    back, _ = undo_patch(spec, _fields(change.fields), _fields(change.before))
     if not patch or any(name not in back or _plain(patch[name]) != _plain(back[name]) for name in patch):
         raise Refused("value_invalid", f"this does not take {undone} back")
 

@@ -127,6 +127,14 @@ async def test_only_the_own_refusal_is_settled(office: Office, whose: str) -> No
     assert (await office.fields(refusal))["state"] == "open"
 
 
+@pytest.mark.parametrize("kind", ["conflict", "refusal"])
+async def test_what_settles_work_that_is_not_there(office: Office, kind: str) -> None:
+    """Settling a conflict or refusal that the server does not have (any more) says that it is unknown, whatever id
+    the server had given it."""
+    verdict = await office.write(inspector("li"), kind, uuid.uuid4(), {"state": "dismissed"}, base=7)
+    assert verdict.code == "record_unknown"
+
+
 async def test_a_lost_device_settles_nothing(office: Office) -> None:
     """The correction of a revoked device is kept apart, and the refusal it names stays open."""
     li = inspector("li")

@@ -64,6 +64,14 @@ async def test_nothing_else_passes_for_an_undo(office: Office, patch: dict[str, 
     assert undo.outcome is Outcome.APPLIED
 
 
+async def test_an_undo_of_what_is_not_there(office: Office) -> None:
+    """The undo of a change that the server does not have says so: after a restore it may yet come back."""
+    li, record = inspector("li"), new_id()
+    made = await office.write(li, "component", record, component(remark="zero"))
+    undo = await office.write(li, "component", record, {"remark": "zero"}, base=made.version, undoes=new_id())
+    assert undo.code == "change_unknown"
+
+
 async def test_undo_names_later_work_as_kept(tmp_path: Path) -> None:
     """A device that knows of later work names the field as kept and sends no undo of it."""
     server: FakeServer = city()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from client_sdk import exchange
+from client_sdk import pulling
 from client_sdk.errors import Offline
 from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
@@ -74,7 +74,7 @@ async def test_work_stays_on_a_record_that_moved_while_the_old_place_was_lost(
     others have moved it to one that the user still has, as the next page will tell."""
     server = city()
     server.add_user("li", Grant(STREET, Role.INSPECTOR), Grant(NEXT_STREET, Role.INSPECTOR))
-    monkeypatch.setattr(exchange, "_PAGE", 1)
+    monkeypatch.setattr(pulling, "_PAGE", 1)
     async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
         made = await li.create(component(grid="440304002001001"))
         await li.sync()

@@ -48,8 +48,11 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def steps_of(spec: RecordType[Any], history: Iterable[LoggedChange], undos: Mapping[str, Mark]) -> list[Step]:
-    """What was taken of a record's `history`, oldest first; `undos` are the marks of undos by the undone change."""
-    taken = [change_now(spec, one) for one in history if one.version and one.type == spec.name]
+    """What was taken of a record's `history`, in the order in which it took effect; `undos` are the marks of undos by
+    the undone change."""
+    # Servers may decide in another order than they receive.
+    decided = sorted((one for one in history if one.version), key=lambda one: one.version)
+    taken = [change_now(spec, one) for one in decided if one.type == spec.name]
     undone = {undos[key].version: one.version for one in taken if (key := str(one.id)) in undos}
     return [Step(one.version, _fields(one.fields), _fields(one.before), undone.get(one.version)) for one in taken]
 

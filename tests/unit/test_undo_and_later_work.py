@@ -156,6 +156,19 @@ async def test_the_same_value_written_again_is_later_work(office: Office) -> Non
     assert (tried.code, (await office.fields(record))["remark"]) == ("nothing_to_undo", "one")
 
 
+@pytest.mark.parametrize("field", VALUES)
+async def test_later_work_is_what_was_decided_later(office: Office, field: str) -> None:
+    """What took effect after a change is later work, also where its server had received it before the other did."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    zero, one, _ = VALUES[field]
+    await office.write(li, "component", record, component(**{field: zero}))
+    wrong = await office.write(li, "component", record, {field: one, "inspections": 2}, base=1)
+    office.now -= 1
+    await office.write(wang, "component", record, {field: one}, base=1)
+    undo = await take_back(office, li, record, wrong, {field: zero, "inspections": -2})
+    assert (undo.outcome is Outcome.CONFLICT, (await office.fields(record))[field]) == (field == "condition", one)
+
+
 async def test_an_element_added_again_stays(office: Office) -> None:
     """The undo of an add leaves what its own device added after it."""
     li, record = inspector("li"), new_id()

@@ -249,8 +249,9 @@ class _Page:
             if lens is None:
                 self.forget.update(record.id for record in kind.records if lost_roles or self._may_have_moved(record))
             elif len(kind.scopes) > 1 and (sent := self._sent_as_own(view, kind.scopes)) is not None:
-                later = (record for record in kind.records if FeedPosition(record.tx, record.version) > sent)
-                self._add([lens.shows(record, held) for record in later])
+                # What is deleted a snapshot may have brought back since: the device held nothing newer against it.
+                again = (one for one in kind.records if one.deleted or FeedPosition(one.tx, one.version) > sent)
+                self._add([lens.shows(record, held) for record in again])
             elif held:
                 self._add([lens.shows(record, held) for record in kind.records])
             else:

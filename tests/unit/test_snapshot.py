@@ -13,7 +13,7 @@ from sync.messages import PullRequest, PullResponse, Snapshot, SnapshotRequest, 
 from sync.pull import PAGE_BYTES, pull
 from sync.snapshot import BlockDamaged, decode_block, encode_block
 from sync.storage import FeedPosition
-from tests.unit.builders import REGISTRY, Office, actor, component, inspector, new_id, supervisor
+from tests.unit.builders import GRID, REGISTRY, Office, actor, component, inspector, new_id, supervisor
 
 SCOPE = "grid:440304001"
 FROM = 3
@@ -118,6 +118,20 @@ async def test_deleted_records_are_left_out(office: Office) -> None:
     await office.write(supervisor(), "component", made[0], {}, base=1, delete=True)
     _, records = await snapshot_of(office, inspector("li"))
     assert {one.id for one in records} == set(made[1:])
+
+
+async def test_deletions_follow_though_they_came_with_own_things(office: Office) -> None:
+    """What was deleted since the snapshot was made is told behind it, also of own things, which came before it: the
+    device has dropped these, and the snapshot brings them back."""
+    await fill(office)
+    li, note = inspector("li"), new_id()
+    made = await office.write(li, "note", note, {"grid": GRID, "text": "x"})
+    snapshot, records = await snapshot_of(office, li)
+    await office.write(li, "note", note, {}, base=made.version, delete=True)
+    first = await page_of(office, li)
+    page = await page_of(office, li, first.cursor, snapshot.cursor)
+    assert note in {one.id for one in records}
+    assert [(one.id, one.deleted) for one in page.records] == [(note, True)]
 
 
 async def test_other_roles_are_refused(office: Office) -> None:

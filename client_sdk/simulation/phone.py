@@ -17,7 +17,7 @@ from client_sdk.reports import SyncReport
 from client_sdk.simulation.accounts import PASSWORD
 from client_sdk.simulation.clocks import PhoneClock
 from client_sdk.simulation.disk import Crashed, Disk, SimulatedThread
-from client_sdk.simulation.ledger import CursorWatch, Ledger
+from client_sdk.simulation.ledger import CopyWatch, CursorWatch, Ledger
 from client_sdk.simulation.network import Link
 from client_sdk.simulation.past import Past
 from client_sdk.simulation.programs import NEWEST, PROGRAMS
@@ -34,6 +34,7 @@ class Surroundings(Protocol):
     ledger: Ledger
     past: Past
     happened: Counter[str]
+    restored_ms: float
 
     def true_ms(self) -> float:
         """What no clock of a phone shows exactly."""
@@ -71,6 +72,7 @@ class Phone:
         self.happened = world.happened
         self._world = world
         self._watch = CursorWatch()
+        self._copies = CopyWatch()
         self._told = ToldWatch(NEWEST.registry, world.past, lambda change: world.ledger.made[change].change)
         self._syncs_began: list[float] = []
         self._stack = AsyncExitStack()
@@ -279,6 +281,7 @@ class Phone:
     def _forget_watched(self) -> None:
         """Another store, or none, takes the place of the one that was watched."""
         self._watch.forget()
+        self._copies.forget()
         self._told.replaced()
 
     def _look(self, tables: Tables) -> None:
@@ -292,10 +295,14 @@ class Phone:
         ledger.note(self.name, identity.user, identity.device, pending, self._world.true_ms())
         if moved := self._watch.look(tables):
             self.violated("cursor_never_moves_back", moved)
+        now_ms = self._world.true_ms()
+        since_ms = min(self._syncs_began, default=now_ms)
+        if self._world.restored_ms >= since_ms:
+            self._copies.forget()
+        for what in self._copies.look(tables):
+            self.violated("copies_never_go_back", what)
         if self.from_backup and self.happened["restores"]:
             # Of two old copies neither knows what became of a change between them.
             return
-        now_ms = self._world.true_ms()
-        since_ms = min(self._syncs_began, default=now_ms)
         for what in self._told.look(tables, identity.user, self.program.version, int(since_ms), int(now_ms)):
             self.violated("told_is_shown", what)

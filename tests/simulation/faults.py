@@ -20,7 +20,7 @@ from client_sdk.attending import AttendingDevice
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, UndoResult
 from client_sdk.simulation.database import Database, SimulatedTransaction
-from client_sdk.store import exchanging, writing
+from client_sdk.store import exchanging, loading, writing
 from client_sdk.store.outbox import Framed, Outbox
 from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
@@ -35,6 +35,7 @@ from sync.errors import SyncError
 from sync.forms import record_now
 from sync.holders import steps_of
 from sync.merge import FieldMerge, Mark, Merged, Write, merge
+from sync.snapshot import RecordGroup
 from sync.storage import LoggedChange, ReadTransaction, StoredRecord, WriteBatch
 from sync.visible import Lens
 
@@ -230,6 +231,15 @@ def resurrect_what_was_purged(plant: pytest.MonkeyPatch) -> None:
 def send_masked_fields(plant: pytest.MonkeyPatch) -> None:
     """Private fields are sent to everybody who sees the record."""
     plant.setattr(Lens, "masked", lambda _lens, fields: fields)
+
+
+def take_what_snapshots_say(plant: pytest.MonkeyPatch) -> None:
+    """A snapshot replaces what is newer on the device already."""
+
+    def take(tables: Tables, group: RecordGroup, some: set[bytes]) -> None:
+        exchanging.store_records(tables, [wire for wire in group.records() if wire.id.bytes in some])
+
+    plant.setattr(loading, "_take_newer", take)
 
 
 def reuse_versions(plant: pytest.MonkeyPatch) -> None:

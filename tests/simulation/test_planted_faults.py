@@ -50,6 +50,7 @@ FAULTS: Sequence[tuple[Plant, Scenario, set[str]]] = (
     (faults.show_what_is_stored_as_it_is, busy("deploy"), COPIES | {"no_leak", "no_stray_exception"}),
     (faults.take_old_changes_as_new, busy("deploy"), EFFECT | COPIES | {"no_stray_exception"}),
     (faults.take_the_older, DAY, EFFECT),
+    (faults.take_what_snapshots_say, busy("purge"), {"copies_never_go_back"}),
     (faults.tell_nobody_of_conflicts, busy("go_on"), {"verdicts_say_what_happened"}),
     (faults.undo_twice, busy("undo"), {"undone_once"}),
     (faults.wipe_unasked, busy("restore_database"), {"wiped_only_what_was_sent"}),

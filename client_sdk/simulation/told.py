@@ -109,13 +109,15 @@ class ToldWatch:
                 continue
             spec, set_by_it = self._registry.get(own.change.type), _patch(own.change)
             empty = dict.fromkeys(spec.fields) | spec.defaults
+            # A field that holds its default need not be there.
+            seen = as_known(spec.name, empty, program) | fields
             told = [_patch(one.change) for one in shown.own[number:]]
             told += [empty | one for one in self._past.fields_since(record, own.version)]
             for name in sorted(_plain_fields(spec) & set_by_it.keys()):
                 allowed = [
                     form for one in told if name in one for form in _forms(spec.name, name, one[name], program)
                 ]
-                if not any(fields.get(key) == value for one in allowed for key, value in one.items()):
+                if not any(seen.get(key) == value for one in allowed for key, value in one.items()):
                     yield f"{spec.name} {short(record)}.{name} holds nothing since change {short(own.change.id)}"
 
 

@@ -22,8 +22,11 @@ def day(seed: int) -> Run:
 BEGUN_ANEW_AFTER_A_RESTORE = 80442
 """A restore, a receipt that the server cannot give yet, and a snapshot that is gone twice, all in one sync."""
 
+SETS_A_DEFAULT = 400342
+"""A field is set to what it is by default anyway."""
 
-@pytest.mark.parametrize("seed", [*range(12), BEGUN_ANEW_AFTER_A_RESTORE])
+
+@pytest.mark.parametrize("seed", [*range(12), BEGUN_ANEW_AFTER_A_RESTORE, SETS_A_DEFAULT])
 def test_seed_is_clean(seed: int) -> None:
     """Every invariant holds (else: gridwalk simulate --replay SEED)."""
     assert day(seed).failure is None

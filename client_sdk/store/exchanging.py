@@ -9,7 +9,9 @@ from client_sdk.store.meta import Progressed
 from client_sdk.store.records import Known, RecordRow
 from client_sdk.store.refreshing import overlaid, refresh
 from client_sdk.store.thread import Tables
+from field_schemas.access import grants_at
 from field_schemas.scopes import covers
+from sync.authority import authority_tag
 from sync.clock import Anchor
 from sync.delta import applied, fits
 from sync.messages import FetchResponse, Outcome, PullResponse, PushResponse, WireRecord
@@ -121,9 +123,10 @@ def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: 
     current = [wire for wire in page.records if not _outdated(known.get(wire.id.bytes), wire, before.round)]
     store_records(tables, current)
     forgotten = _forget(tables, [record.bytes for record in page.forget])
-    if any(not _covered(scope, page.scopes) for scope in before.scopes):
+    opened = _opened(tables, page)
+    if any(not _covered(scope, opened) for scope in before.scopes):
         # By the copies here: of what own work was applied to, the server may say that it was moved meanwhile.
-        forgotten += _drop_but(tables, _outside(tables, page.scopes), tables.outbox.live_records())
+        forgotten += _drop_but(tables, _outside(tables, opened), tables.outbox.live_records())
     if not page.more:
         _finish(tables, before.round)
     return Pulled(len(page.records), forgotten)
@@ -211,6 +214,15 @@ def _drop_but(tables: Tables, ids: list[bytes], kept: set[bytes]) -> int:
         if row is not None:
             tables.records.put(row._replace(gone=True))
     return tables.drop_records(set(ids) - kept)
+
+
+def _opened(tables: Tables, page: PullResponse) -> list[str]:
+    """The scopes of a page, and what the grants it was made by open beside them: nothing lies there any more, and
+    what did may be still to come from elsewhere."""
+    account = tables.meta.account
+    if account is None or authority_tag(account.grants, page.server_ms) != page.authority:
+        return page.scopes
+    return [*page.scopes, *(grant.scope for grant in grants_at(account.grants, page.server_ms))]
 
 
 def _outside(tables: Tables, scopes: list[str]) -> list[bytes]:

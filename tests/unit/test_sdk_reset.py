@@ -9,12 +9,13 @@ import pytest
 from client_sdk.device import Device
 from client_sdk.store.frames import IDENTITY, scan
 from client_sdk.store.thread import Tables
+from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.messages import Outcome
 from sync.storage import FeedPosition
 from tests.fake_server import FakeServer
-from tests.phones import city, component, finding, opened, phone
+from tests.phones import GRID, city, component, finding, opened, phone
 
 
 @pytest.fixture
@@ -76,6 +77,29 @@ async def test_a_reset_under_way_survives_a_restart(tmp_path: Path, server: Fake
         assert await li.find(Component) == []
         await li.sync()
         assert len([r for r in server.state.records.values() if r.type == "finding"]) == 2
+
+
+async def test_what_moved_out_of_a_street_that_is_empty_stays_in_sight(tmp_path: Path, server: FakeServer) -> None:
+    """A street in which nothing lies any more is no lost grant: what is here of it stays until the reset has brought
+    it from where it lies now."""
+    server.add_user("zhao", Grant("grid:440304", Role.SUPERVISOR))
+    async with phone(tmp_path, server, "zhao") as zhao, phone(tmp_path, server, "chen") as chen:
+        await chen.create(component())
+        moved = await chen.create(component(grid="440304002001001"))
+        await chen.sync()
+        await zhao.sync()
+        await chen.update(moved, grid=GRID)
+        await chen.sync()
+        await purge(server)
+        server.snapshot_from = 1
+        found: list[int] = []
+
+        async def look(_request: object) -> None:
+            found.append(len(await zhao.find(Component)))
+
+        server.faults.extend([look] * 4)
+        await zhao.sync()
+        assert found == [2] * 4
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "xxxx"])

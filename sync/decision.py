@@ -199,6 +199,8 @@ class Decision:
         change = self.change
         if change.base or change.delete:
             raise Refused("record_unknown", f"there is no {spec.name} {change.record}")
+        if change.undoes is not None:
+            raise Refused("change_unknown", f"there is no change {change.undoes} of this {spec.name}")
         if not made_on_device(change.record) and not self.actor.system:
             raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
         if missing := spec.required - patch.keys():

@@ -2,6 +2,7 @@
 half the throughput."""
 
 import enum
+import re
 import sys
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -28,6 +29,10 @@ BODY_CODES = ("body_malformed", "body_stalled", "body_too_large", "media_type_un
 _TYPES = {wire.value: wire for wire in Wire} | {"application/x-msgpack": Wire.MSGPACK}
 _json = msgspec.json.Encoder().encode
 _msgpack = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+_REPLACEMENT = rb"\ufffd"
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<alone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 
 
 class Body(Generic[T]):
@@ -48,9 +53,25 @@ class Body(Generic[T]):
             raise SyncError("body_malformed", "the body broke off") from error
         body = decompressed(body, request.headers.get("content-encoding", ""), most or sys.maxsize)
         try:
-            return self._from_json.decode(body) if wire is Wire.JSON else self._from_msgpack.decode(body)
+            return self._decoded(body, wire)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as error:
             raise SyncError("body_malformed", str(error)) from error
+
+    def _decoded(self, body: bytes, wire: Wire) -> T:
+        if wire is Wire.MSGPACK:
+            return self._from_msgpack.decode(body)
+        try:
+            return self._from_json.decode(body)
+        except msgspec.DecodeError:
+            return self._from_json.decode(well_formed(body))
+
+
+def well_formed(text: bytes) -> bytes:
+    """JSON with U+FFFD for each half of a character that lacks its other half, as ECMAScript's toWellFormed has it.
+
+    A text field that cuts after so many units cuts an emoji in two; no more than this character is to be lost by it.
+    """
+    return _ESCAPES.sub(lambda found: _REPLACEMENT if found["alone"] else found[0], text)
 
 
 def body_wire(request: AnyRequest) -> Wire:

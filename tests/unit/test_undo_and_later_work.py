@@ -72,6 +72,12 @@ async def test_an_undo_of_what_is_not_there(office: Office) -> None:
     assert undo.code == "change_unknown"
 
 
+async def test_a_creation_takes_nothing_back(office: Office) -> None:
+    """A creation that claims to be an undo is refused."""
+    made = await office.write(inspector("li"), "component", new_id(), component(), undoes=new_id())
+    assert made.code == "change_unknown"
+
+
 async def test_undo_names_later_work_as_kept(tmp_path: Path) -> None:
     """A device that knows of later work names the field as kept and sends no undo of it."""
     server: FakeServer = city()

@@ -30,7 +30,7 @@ _CHANGE_CODES = (
     _code("value_invalid", "字段值无效", "A field's value is not valid", "更正后重新提交", "Correct it and send it again"),
     _code("field_server_only", "该字段只能由服务器填写", "Only the server fills this field", "去掉该字段", "Leave the field out"),
     _code("already_set", "该字段已有值，不能更改", "This field is set once and has a value", "核对现有值", "Check the value that stands"),
-    _code("scope_denied", "记录不在您的辖区内", "The record is outside your area", "联系主管调整授权", "Ask your supervisor for a grant"),
+    _code("scope_denied", "记录不在您的辖区内", "The record is outside your area", "请主管代为应用，或调整授权", "Ask a supervisor to apply it, or for a grant"),
     _code("role_denied", "您的角色不能进行此操作", "Your role may not do this", "请有权限的同事处理", "Ask a colleague whose role may"),
     _code("field_denied", "您的角色不能修改该字段", "Your role may not change this field", "去掉该字段后重新提交", "Leave the field out and send it again"),
     _code("no_scope", "记录没有所属范围", "The record lies in no scope", "填写网格、人员或部门", "Fill in its grid, person or department"),

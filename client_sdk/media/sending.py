@@ -259,7 +259,9 @@ def withdraw_deleted(tables: Tables) -> None:
     """Forget files that only records name which this device has deleted, by the server's word."""
     for item in tables.media.all():
         uses = tables.media.uses_of(item.digest)
-        if item.state is not Delivery.HELD and uses and all(_is_deleted(tables, use.record) for use in uses):
+        deleted = item.state is not Delivery.HELD and uses and all(_is_deleted(tables, use.record) for use in uses)
+        # Others may have named it too.
+        if deleted and not tables.records.any_holds(item.digest):
             tables.media.withdraw(item.digest)
             tables.to_sweep = True
 

@@ -83,6 +83,11 @@ class MediaTables:
         rows = [(item.digest, use.record.bytes, use.field) for use in uses]
         self._db.executemany("INSERT OR IGNORE INTO media_uses VALUES (?, ?, ?)", rows)
 
+    def note_use(self, digest: str, use: MediaUse) -> None:
+        """Note that a field names a file, if it is one that was attached here."""
+        insert = "INSERT OR IGNORE INTO media_uses SELECT digest, ?, ? FROM media WHERE digest = ?"
+        self._db.execute(insert, (use.record.bytes, use.field, digest))
+
     def find(self, digest: str) -> QueuedMedia | None:
         """The file with this digest."""
         return next(self._rows("digest = ?", (digest,)), None)

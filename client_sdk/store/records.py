@@ -175,6 +175,11 @@ class Records:
         select = f"SELECT {_COLUMNS} FROM records WHERE type = ?"  # noqa: S608 constant
         return [RecordRow(*row) for row in self._db.execute(select, (name,))]
 
+    def any_holds(self, text: str) -> bool:
+        """Whether the fields of any record that is not deleted hold `text`; all records are looked at."""
+        select = "SELECT 1 FROM records WHERE deleted = 0 AND instr(fields, ?) LIMIT 1"
+        return self._db.execute(select, (text.encode(),)).fetchone() is not None
+
     def server_copies(self) -> Iterator[tuple[bytes, str, str | None, dict[str, Any]]]:
         """(id, type, owner, fields) of all records as the server said them."""
         select = "SELECT id, type, owner, coalesce(server, fields) FROM records WHERE version > 0"

@@ -8,11 +8,13 @@ import msgspec
 
 from client_sdk.errors import Invalid, NotAllowed
 from client_sdk.identity import Identity
+from client_sdk.store.media import MediaUse
 from client_sdk.store.meta import Account
 from client_sdk.store.outbox import Framed
 from client_sdk.store.overlay import apply, own_write
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
+from field_schemas.media import digests_in
 from field_schemas.record import RecordType
 from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_update
 from sync.clock import HybridClock, TrustedClock
@@ -20,6 +22,7 @@ from sync.errors import Refused
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 
 _encode = msgspec.msgpack.Encoder().encode
+_NAMES_MEDIA = b"digest"
 
 
 class Kind(enum.Enum):
@@ -97,7 +100,17 @@ def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> R
     )
     tables.outbox.add(Framed(author.account.user, author.clock.now_ms(), change))
     tables.records.put(after)
+    _note_media(tables, write)
     return after
+
+
+def _note_media(tables: Tables, write: LocalWrite) -> None:
+    """Note which of the attached files a write names, by whatever way their MediaRef came into it."""
+    if _NAMES_MEDIA in write.patch:
+        patch: dict[str, Any] = msgspec.msgpack.decode(write.patch)
+        for field, value in patch.items():
+            for digest in digests_in(value):
+                tables.media.note_use(digest, MediaUse(write.record, field))
 
 
 def is_open(tables: Tables, refusal: uuid.UUID) -> bool:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from client_sdk import MediaState, Rejected, UnsentWork, Urgency, Wiped
 from client_sdk.store.media_files import folder_of
+from field_schemas.types.finding import Note
 from tests.fake_server import FakeServer
-from tests.phones import city, finding, opened, phone
+from tests.phones import GRID, city, finding, opened, phone
 from tests.unit.media import digest_of, kept, photo, put
 
 
@@ -47,6 +48,37 @@ async def test_attached_again_after_it_was_freed(tmp_path: Path, server: FakeSer
         assert [item.state for item in await li.media()] == [MediaState.HELD] * 2
     assert sum(server.uploads.chunks) == 1_000
     assert kept(tmp_path) == set()
+
+
+async def test_named_by_another_record_before_the_first_is_deleted(tmp_path: Path, server: FakeServer) -> None:
+    """A photo that a second record names by the same MediaRef is sent, and told of, when the first is deleted."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.pause_media()
+        wrong = await li.create(Note(grid=GRID, text="wrong"))
+        attached = await li.attach(wrong, put(tmp_path, "a.jpg", photo(1)))
+        right = await li.create(Note(grid=GRID, text="right", media=[attached.ref]))
+        await li.delete(wrong)
+        await li.resume_media()
+        await li.sync()
+        assert right.id in [item.record for item in await li.media()]
+    assert server.uploads.blobs == {digest_of(photo(1)): photo(1)}
+
+
+async def test_named_by_somebody_else_before_the_record_is_deleted(tmp_path: Path, server: FakeServer) -> None:
+    """A photo that somebody else's record names too is sent although its author deleted their own."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "wang") as wang:
+        await li.pause_media()
+        mine = await li.create(Note(grid=GRID, text="mine"))
+        attached = await li.attach(mine, put(tmp_path, "a.jpg", photo(1)))
+        await li.sync()
+        await wang.sync()
+        await wang.create(Note(grid=GRID, text="see there", media=[attached.ref]))
+        await wang.sync()
+        await li.sync()
+        await li.delete(mine)
+        await li.resume_media()
+        await li.sync()
+    assert server.uploads.blobs == {digest_of(photo(1)): photo(1)}
 
 
 async def test_another_user_cannot_take_over_unsent_photos(tmp_path: Path, server: FakeServer) -> None:

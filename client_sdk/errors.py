@@ -84,10 +84,13 @@ class StoreTooNew(DeviceError):
 
 
 class UnsentWork(DeviceError):
-    """`count` changes and photos of `user` have not reached the server yet; another user could not send them."""
+    """`count` changes and photos of `user` are not on the server; another user could not send them.
+
+    Photos that the server refuses count too: `give_up_media` is for those that are not needed.
+    """
 
     def __init__(self, user: str, count: int) -> None:
-        super().__init__(f"{count} changes or photos of {user} are not sent yet; {user} must sync first")
+        super().__init__(f"{count} changes or photos of {user} are not on the server; {user} must sync first")
         self.user = user
         self.count = count
 

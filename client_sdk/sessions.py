@@ -98,6 +98,6 @@ class Sessions:
 
 
 def refuse_unsent(tables: Tables, identity: Identity) -> None:
-    """Raise UnsentWork when the store holds changes, or photos, of its user that were not sent."""
-    if count := tables.outbox.pending_count() + tables.media.waiting_count():
+    """Raise UnsentWork when the store holds changes, or photos, of its user that the server does not hold."""
+    if count := tables.outbox.pending_count() + tables.media.only_here_count():
         raise UnsentWork(identity.user or "", count)

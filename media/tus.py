@@ -44,10 +44,14 @@ class Concat(msgspec.Struct, frozen=True):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """What the client says of an upload. `raw` is the header as it came, `digest` as records name media."""
+    """What the client says of an upload. `raw` is the header as it came, `digest` as records name media.
+
+    `freed`: the client has the bytes no more and only asks whether the server does.
+    """
 
     raw: str = ""
     digest: str | None = None
+    freed: bool = False
 
 
 def read_version(header: str | None) -> None:
@@ -87,7 +91,8 @@ def read_metadata(header: str) -> Metadata:
 
     Raises MediaError `upload_header_invalid`.
     """
-    return Metadata(header, _announced(_pairs(header)))
+    values = _pairs(header)
+    return Metadata(header, _announced(values), "freed" in values)
 
 
 def _pairs(header: str) -> dict[str, bytes]:

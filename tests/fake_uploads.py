@@ -22,7 +22,8 @@ class FakeUploads:
     """Uploads by their address, and the whole files by digest. `faults` are taken one a request to an address.
 
     `cut N`: the connection breaks once N bytes of the chunk have come; `lost`: it breaks after all is done; `gone`:
-    the upload has expired; a number with a code: that answer.
+    the upload has expired; a number with a code: that answer. `away`: what is held cannot be looked for.
+    `spoiled`: something on the way changes bytes, so that no whole file is what its digest says.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,8 @@ class FakeUploads:
         self.chunks: list[int] = []
         self.faults: deque[str] = deque()
         self.refusals: deque[str] = deque()
+        self.away = False
+        self.spoiled = False
         self._count = 0
 
     def create(self, request: httpx.Request) -> httpx.Response:
@@ -41,6 +44,8 @@ class FakeUploads:
         values = dict(pair.split(" ") for pair in request.headers["upload-metadata"].split(","))
         said = {key: base64.b64decode(value).decode() for key, value in values.items()}
         (digest,) = (f"{name}:{said[name]}" for name in ("sha256", "sm3") if name in said)
+        if self.away and "freed" in said:
+            return _problem("503 storage_unavailable 30")
         self._count += 1
         address = f"/v1/uploads/{self._count}"
         length = int(request.headers["upload-length"])
@@ -69,6 +74,9 @@ class FakeUploads:
                 return _problem("409 offset_mismatch")
             assert len(request.content) == int(request.headers["content-length"])
             upload.held += request.content if room is None else request.content[:room]
+            if self.spoiled and len(upload.held) == upload.length:
+                del self.open[request.url.path]
+                return _problem("422 digest_mismatch")
             self._finish(upload)
             if room is not None:
                 return None

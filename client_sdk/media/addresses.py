@@ -34,15 +34,17 @@ class Addresses:
         """Close the network."""
         await self._http.aclose()
 
-    async def create(self, item: QueuedMedia) -> tuple[str, int]:
+    async def create(self, item: QueuedMedia, *, freed: bool) -> tuple[str, int]:
         """The address of a new upload, and how many bytes the server has already: all, where it knows the digest.
+
+        `freed`: this device has them no more and only asks.
 
         Raises Rejected (`upload_too_large`, `digest_unsupported`, ...), SignInNeeded, Offline (`quota_exceeded`...).
         """
         algorithm, _, digest = item.digest.partition(":")
-        named = {algorithm: digest, **({"filename": item.name} if item.name else {})}
-        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in named.items())
-        headers = {"Upload-Length": str(item.size), "Upload-Metadata": metadata, "Content-Type": _CHUNK}
+        named = {algorithm: digest, "filename": item.name, "freed": "yes" if freed else ""}
+        pairs = [f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in named.items() if value]
+        headers = {"Upload-Length": str(item.size), "Upload-Metadata": ",".join(pairs), "Content-Type": _CHUNK}
         answer = await self._connection.create_upload(_TUS | headers)
         return answer.get("location", ""), _number(answer)
 

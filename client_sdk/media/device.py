@@ -19,7 +19,7 @@ from client_sdk.media.claims import around, claims_of, told
 from client_sdk.media.items import Attached, MediaItem, OnMediaItem, item_of
 from client_sdk.media.sending import OnWifi, Sender
 from client_sdk.parts import Parts
-from client_sdk.store.media import MediaRules, MediaUse, QueuedMedia, Urgency, file_name
+from client_sdk.store.media import Delivery, MediaRules, MediaUse, QueuedMedia, Urgency, file_name
 from client_sdk.store.media_files import TakenFile, folder_of, is_whole, settle, take, urgency_of
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
@@ -128,6 +128,13 @@ class MediaDevice(AttendingDevice):
         self._sender.expect()
         self._media_woken.set()
 
+    async def give_up_media(self, item: MediaItem) -> None:
+        """Forget a file that the server refused, and remove its copy here; its records go on naming it.
+
+        Raises Invalid for every other file: what the server may still take is not to be lost.
+        """
+        await self._store.run(_give_up, item.digest)
+
     async def wifi_only(self, *what: Urgency) -> None:
         """Send `what` over Wi-Fi alone, from now on and after a restart; nothing: send all over any network.
 
@@ -235,6 +242,14 @@ def _set_paused(tables: Tables, paused: bool) -> None:
     tables.meta.media_rules = msgspec.structs.replace(tables.meta.media_rules, paused=paused)
     if not paused:
         tables.media.try_now()
+
+
+def _give_up(tables: Tables, digest: str) -> None:
+    found = tables.media.find(digest)
+    if found is None or found.state is not Delivery.REFUSED:
+        raise Invalid("parameter_invalid", f"{digest} is not one that the server refused")
+    tables.media.withdraw(digest)
+    tables.to_sweep = True
 
 
 def _set_wifi_only(tables: Tables, what: tuple[Urgency, ...]) -> None:

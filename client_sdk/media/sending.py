@@ -67,6 +67,7 @@ class Sender:
         self._tell = tell
         self._pace = Pace()
         self._offsets: dict[str, int] = {}
+        self._furthest: dict[str, int] = {}
         self._cut: tuple[str, int] | None = None
         self._turn = asyncio.Lock()
         self._runs = 0
@@ -140,8 +141,10 @@ class Sender:
         offset = self._offsets.pop(item.digest, None)
         url = item.url
         if url is None:
-            url, offset = await self._addresses.create(item)
-            await self._refuse_lost(item, offset)
+            freed = await self._is_freed(item)
+            url, offset = await self._addresses.create(item, freed=freed)
+            if freed and offset < item.size:
+                raise Rejected("media_lost", f"{offset} of {item.size} bytes are there")
             item = await self._at(msgspec.structs.replace(item, url=url), offset)
         elif offset is None:
             item = await self._at(item, await self._addresses.offset(url))
@@ -152,11 +155,9 @@ class Sender:
         if self._offsets.get(item.digest) == item.size:
             await self._judge(item, await self._addresses.status(url))
 
-    async def _refuse_lost(self, item: QueuedMedia, offset: int) -> None:
-        """Raises Rejected where the server had the whole file, has it no more, and the copy here was freed."""
-        freed = item.sent == item.size and not await asyncio.to_thread(size_of, self._folder / file_name(item.digest))
-        if freed and offset < item.size:
-            raise Rejected("media_lost", f"{offset} of {item.size} bytes are there")
+    async def _is_freed(self, item: QueuedMedia) -> bool:
+        """Whether the server had the whole file and the copy here has gone since."""
+        return item.sent == item.size and not await asyncio.to_thread(size_of, self._folder / file_name(item.digest))
 
     async def _chunk(self, item: QueuedMedia, url: str, offset: int) -> QueuedMedia:
         file = self._folder / file_name(item.digest)
@@ -216,7 +217,10 @@ class Sender:
         """The file, of which the server holds `offset` bytes."""
         self._offsets[item.digest] = offset
         self.acknowledged += max(offset - item.sent, 0)
-        failures = 0 if offset > item.sent else item.failures
+        # A file that is refused at its end and sent again gets nowhere before it is further than ever.
+        furthest = self._furthest.get(item.digest, item.sent)
+        failures = 0 if offset > furthest else item.failures
+        self._furthest[item.digest] = max(offset, furthest)
         item = msgspec.structs.replace(item, sent=offset, code=None, detail=None, failures=failures)
         await self._note(item)
         return item

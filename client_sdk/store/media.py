@@ -118,6 +118,11 @@ class MediaTables:
         """How many files the server does not hold yet, but for those it refused."""
         return int(self._db.execute("SELECT count(*) FROM media WHERE state = 'waiting'").fetchone()[0])
 
+    def only_here_count(self) -> int:
+        """How many files may be on this device alone: the server refused them, or does not hold them yet."""
+        only_here = "state = 'waiting' OR state = 'refused' AND code IS NOT 'media_lost'"
+        return int(self._db.execute(f"SELECT count(*) FROM media WHERE {only_here}").fetchone()[0])  # noqa: S608
+
     def note(self, item: QueuedMedia) -> None:
         """Write down where a file stands now."""
         self._db.execute(

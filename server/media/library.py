@@ -30,7 +30,10 @@ class Library:
         self._now_ms = now_ms
 
     async def find(self, who: Identity, digest: str) -> Blob | None:
-        """The blob, where it is here and `who` may read it; nobody else learns whether it is."""
+        """The blob, where it is here and `who` may read it; nobody else learns whether it is.
+
+        Raises Unavailable.
+        """
         blob = await self._shelf.find(digest)
         if blob is None:
             return None
@@ -43,7 +46,7 @@ class Library:
     async def find_supervised(self, who: Identity, digest: str) -> Blob:
         """The blob, where `who` supervises a record that names it.
 
-        Raises MediaError `media_unknown`, SyncError `role_denied` for who may only read it.
+        Raises MediaError `media_unknown`, SyncError `role_denied` for who may only read it, Unavailable.
         """
         blob = await self.find(who, digest)
         if blob is None:

@@ -12,7 +12,7 @@ import hashlib
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from field_schemas.media import MediaType, is_digest
 from media.blobs import Blobs
 from media.content import HEAD_BYTES, kind_of
-from media.errors import MediaError, Unavailable
+from media.errors import MediaError
 from server.media.tables import blobs, media_claims
 from server.storage.database import Database
 from server.storage.upsert import upsert
@@ -71,17 +71,17 @@ class Shelf:
         return True
 
     async def find(self, digest: str) -> Blob | None:
-        """The blob, if it is here; one that the database has forgotten is taken up."""
+        """The blob, if it is here; one that the database has forgotten is taken up. Raises Unavailable."""
+        if not is_digest(digest):
+            return None
         async with self._database.read_engine.connect() as connection:
             blob = await stored_blob(connection, digest)
-        with suppress(Unavailable):
-            return blob or await self.take_up(digest)
-        return None
+        return blob or await self.take_up(digest)
 
     async def take_up(self, digest: str) -> Blob | None:
         """A blob that lies in the store and has no row: gives it one, and its claims. None where there is none that
         is whole. Raises Unavailable."""
-        blob = await self._lying(digest) if is_digest(digest) else None
+        blob = await self._lying(digest)
         if blob is None:
             return None
         claims = [msgspec.json.decode(kept, type=Claim) for kept in await self.bytes_of.claims(digest)]
@@ -115,11 +115,8 @@ class Shelf:
             await note_claim(connection, claim)
 
     async def holds(self, blob: Blob) -> bool:
-        """Whether the bytes are certainly in the store, whole; not, where it does not answer."""
-        try:
-            return await self.bytes_of.size(blob.digest) == blob.size
-        except Unavailable:
-            return False
+        """Whether the bytes are in the store, whole. Raises Unavailable."""
+        return await self.bytes_of.size(blob.digest) == blob.size
 
     @asynccontextmanager
     async def file(self, blob: Blob) -> AsyncIterator[Path]:

@@ -78,7 +78,19 @@ class Uploads:
         return await self._join(row, parts) if parts else Standing(row, 0)
 
     async def create_known(self, who: Identity, wanted: Wanted) -> Standing | None:
-        """A new upload of bytes that the device's user may read here already: whole at once; None for others."""
+        """A new upload of bytes that the device's user may read here already: whole at once; None for others.
+
+        Where the store does not answer, the bytes are taken anew. Raises Unavailable where the device has freed them,
+        which would take them for lost.
+        """
+        try:
+            return await self._known(who, wanted)
+        except Unavailable:
+            if wanted.metadata.freed:
+                raise
+            return None
+
+    async def _known(self, who: Identity, wanted: Wanted) -> Standing | None:
         blob = await self._library.find(who, wanted.metadata.digest) if wanted.metadata.digest else None
         if (
             blob is None

@@ -213,6 +213,18 @@ async def test_known_photo_while_the_storage_is_away(far: Far) -> None:
     assert (known.status_code, known.headers["upload-offset"]) == (201, "0")
 
 
+async def test_a_freed_photo_while_the_storage_is_away(far: Far) -> None:
+    """Whoever has the bytes no more, and asks for them, is not answered before the storage can be asked."""
+    phone, content = await asyncio.to_thread(far.server.inspector), photo()
+    await asyncio.to_thread(send, phone, content)
+    headers = {"Upload_Metadata": metadata(sha256=digest_of(content)[7:], freed="yes"), "Content_Type": CHUNK}
+    far.proxy.go_away()
+    assert problem(await asyncio.to_thread(create, phone, 1_000, **headers)) == (503, "storage_unavailable")
+    far.proxy.come_back()
+    known = await asyncio.to_thread(create, phone, 1_000, **headers)
+    assert (known.status_code, known.headers["upload-offset"]) == (201, "1000")
+
+
 async def test_a_phone_keeps_its_photo_until_the_storage_has_it(far: Far, tmp_path: Path) -> None:
     """The receipt for which the device gives up its copy comes when the bytes are in the bucket, not before."""
     user = await asyncio.to_thread(far.server.new_user, (f"grid:{STREET}", Role.INSPECTOR))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client_sdk import MediaState, Rejected, UnsentWork, Urgency, Wiped
+from client_sdk import Invalid, MediaState, Rejected, UnsentWork, Urgency, Wiped
 from client_sdk.store.media_files import folder_of
 from field_schemas.types.finding import Note
 from tests.fake_server import FakeServer
@@ -93,6 +93,30 @@ async def test_another_user_cannot_take_over_unsent_photos(tmp_path: Path, serve
         await li.sync()
         await li.sign_in("wang", "secret")
         assert await li.media() == []
+
+
+async def test_another_user_cannot_take_over_refused_photos(tmp_path: Path, server: FakeServer) -> None:
+    """A photo that the server refused is on this device alone: the store passes on once its user has given it up."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
+        server.uploads.refusals.append("413 upload_too_large")
+        await li.sync()
+        with pytest.raises(UnsentWork):
+            await li.sign_in("wang", "secret")
+        (item,) = await li.media()
+        await li.give_up_media(item)
+        assert (await li.media(), kept(tmp_path)) == ([], set())
+        await li.sign_in("wang", "secret")
+
+
+async def test_only_what_was_refused_can_be_given_up(tmp_path: Path, server: FakeServer) -> None:
+    """A photo that waits cannot be given up."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
+        (item,) = await li.media()
+        with pytest.raises(Invalid):
+            await li.give_up_media(item)
+        assert await li.media() == [item]
 
 
 async def test_revoked_device_hands_in_its_photos(tmp_path: Path, server: FakeServer) -> None:

@@ -93,3 +93,23 @@ async def test_what_is_on_its_way_goes_on(tmp_path: Path, server: FakeServer) ->
         await li.sync()
         assert [item.state for item in await li.media()] == [MediaState.HELD]
     assert server.uploads.blobs == {digest_of(photo(1, 400_000)): photo(1, 400_000)}
+
+
+async def test_a_store_that_is_away_has_lost_nothing(tmp_path: Path, server: FakeServer) -> None:
+    """Where the server cannot tell whether it has a freed photo, the device asks again later, and says nothing of a
+    loss; one that it still has a copy of is sent all the same."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.sync()
+        backup = server.state
+        await attach(li, tmp_path, "a.jpg", photo(1))
+        await li.sync()
+        await server.restore(backup)
+        server.uploads.open.clear()
+        server.uploads.away = True
+        await attach(li, tmp_path, "b.jpg", photo(2))
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.UPLOADING, MediaState.HELD]
+        server.uploads.away = False
+        server.time.ms += 60_000
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.HELD] * 2

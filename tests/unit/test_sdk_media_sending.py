@@ -118,6 +118,20 @@ async def test_expired_upload_starts_anew(tmp_path: Path, server: FakeServer) ->
     assert server.uploads.blobs == {digest_of(content): content}
 
 
+async def test_what_is_refused_at_its_end_again_and_again_waits(tmp_path: Path, server: FakeServer) -> None:
+    """A file whose bytes are changed on the way is sent once more at once, then ever later, however many chunks of it
+    are taken each time."""
+    server.uploads.spoiled = True
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "walk.mp4", film() + bytes(300_000)))
+        await asyncio.wait_for(li.sync(), 20)
+        assert server.requests.count("POST /v1/uploads") == 2
+        server.uploads.spoiled = False
+        server.time.ms += 3_600_000
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.HELD]
+
+
 async def test_resuming_does_not_wait_for_earlier_trouble(tmp_path: Path, server: FakeServer) -> None:
     """After trouble upon trouble, resuming begins an upload that is gone anew at once."""
     async with phone(tmp_path, server, "li") as li:

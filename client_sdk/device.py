@@ -36,10 +36,6 @@ from sync.receipts import Receipt
 _log = logging.getLogger(__name__)
 
 
-def _any_network() -> bool:
-    return True
-
-
 class Device(MediaDevice):
     """One phone with its store; open it with `Device.open`.
 
@@ -47,7 +43,7 @@ class Device(MediaDevice):
     """
 
     def __init__(
-        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi, model: str | None
+        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi | None, model: str | None
     ) -> None:
         super().__init__(parts, connection, addresses, on_wifi, model)
         self._syncing = asyncio.Lock()
@@ -66,7 +62,7 @@ class Device(MediaDevice):
         clocks: Clocks | None = None,
         random_bytes: RandomBytes = os.urandom,
         make_store: Callable[[Path], StoreThread] = StoreThread,
-        on_wifi: OnWifi = _any_network,
+        on_wifi: OnWifi | None = None,
         model: str | None = None,
     ) -> AsyncIterator["Device"]:
         """The device whose store is the file `path` (made if it does not exist) and whose server is at `server`.

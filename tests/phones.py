@@ -38,24 +38,31 @@ async def opened(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     clocks: Clocks | None = None,
+    wifi: bool | None = None,
 ) -> AsyncIterator[Device]:
-    """The device whose store is `path`, by true clocks unless others are given."""
+    """The device whose store is `path`, by true clocks unless others are given, and told of the network by `wifi`."""
     async with Device.open(
         path,
         server=URL,
         registry=REGISTRY,
         transport=transport or server.transport,
         clocks=clocks or server.time.clocks(),
+        on_wifi=None if wifi is None else lambda: wifi,
     ) as device:
         yield device
 
 
 @asynccontextmanager
 async def phone(
-    folder: Path, server: FakeServer, user: str, transport: httpx.AsyncBaseTransport | None = None
+    folder: Path,
+    server: FakeServer,
+    user: str,
+    transport: httpx.AsyncBaseTransport | None = None,
+    *,
+    wifi: bool | None = None,
 ) -> AsyncIterator[Device]:
     """The phone of `user`, signed in."""
-    async with opened(folder / f"{user}.db", server, transport=transport) as device:
+    async with opened(folder / f"{user}.db", server, transport=transport, wifi=wifi) as device:
         await device.sign_in(user, "secret")
         yield device
 

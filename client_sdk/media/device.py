@@ -43,10 +43,11 @@ class MediaDevice(AttendingDevice):
     `upload_headers` nothing here needs the network."""
 
     def __init__(
-        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi, model: str | None
+        self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi | None, model: str | None
     ) -> None:
         super().__init__(parts)
         self._model = model
+        self._tells_wifi = on_wifi is not None
         self._connection = connection
         self._addresses = addresses
         self._folder = folder_of(parts.path)
@@ -138,11 +139,14 @@ class MediaDevice(AttendingDevice):
     async def wifi_only(self, *what: Urgency) -> None:
         """Send `what` over Wi-Fi alone, from now on and after a restart; nothing: send all over any network.
 
-        Raises Invalid for what is no Urgency.
+        Raises Invalid for what is no Urgency, and where the device was opened without `on_wifi`: it would wait for
+        ever.
         """
         for one in what:
             if not isinstance(one, Urgency):
                 raise Invalid("parameter_invalid", f"{one!r}; there are {', '.join(map(str, Urgency.__members__))}")
+        if what and not self._tells_wifi:
+            raise Invalid("parameter_invalid", "open the device with on_wifi=, which tells of the network at hand")
         await self._store.run(_set_wifi_only, what)
 
     def observe_media(self, observer: OnMediaItem) -> Callable[[], None]:

@@ -52,7 +52,7 @@ class Sender:
         clocks: Clocks,
         random_bytes: RandomBytes,
         now_ms: Milliseconds,
-        on_wifi: OnWifi,
+        on_wifi: OnWifi | None,
         tell: OnMedia,
         *,
         expecting: bool,
@@ -119,7 +119,8 @@ class Sender:
     async def _send_one(self, whatever_rules: bool) -> bool:
         """One step of the most urgent file; whether there was one."""
         async with self._turn:
-            on_wifi = whatever_rules or self._on_wifi()
+            # A network of which nothing is known may cost money.
+            on_wifi = whatever_rules or (self._on_wifi is not None and self._on_wifi())
             item = await self._store.run(_next, self._now_ms(), on_wifi=on_wifi, whatever_rules=whatever_rules)
             if item is None:
                 return False

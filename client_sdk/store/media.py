@@ -135,8 +135,14 @@ class MediaTables:
         )
 
     def try_now(self) -> None:
-        """Let nothing be left alone any more, and let what the server refused wait again."""
-        self._db.execute("UPDATE media SET state = 'waiting', url = NULL, sent = 0 WHERE state = 'refused'")
+        """Let nothing be left alone any more, and let what the server refused wait again.
+
+        What the server has lost stays marked as sent: the copy here was freed, so it is only asked for.
+        """
+        self._db.execute(
+            "UPDATE media SET state = 'waiting', url = NULL, sent = iif(code = 'media_lost', size, 0)"
+            " WHERE state = 'refused'"
+        )
         self._db.execute("UPDATE media SET failures = 0, wait_ms = 0 WHERE state = 'waiting'")
 
     def ask_again(self) -> None:

@@ -35,8 +35,9 @@ media.add_command(recheck)
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many of the newest."
 )
 def list_(limit: int) -> None:
-    """The newest files: size, type, when and by whom they came, which records name them, and what the checks came
-    to; and what there is altogether.
+    """The newest files, and what there is altogether 列表.
+
+    Of each file size and type, when and by whom it came, which records name it, and what its checks came to.
 
     \b
     Example:
@@ -54,10 +55,10 @@ def list_(limit: int) -> None:
 
 @media.command()
 def collect() -> None:
-    """Let go of expired uploads, and of files that no record has named for media_grace_days 清理.
+    """Let go of expired uploads and unnamed files 清理.
 
-    What records name and a database that was restored does not know is found in the store. The server does all this
-    by itself every night.
+    A file goes when no record has named it for media_grace_days. What records name and a database that was restored
+    does not know is found in the store. The server does all this by itself every night.
 
     \b
     Example:
@@ -86,11 +87,11 @@ def collect() -> None:
 
 @media.command()
 def verify() -> None:
-    """Read every file and compare it with its digest 核对. Ends with an error where one is missing or damaged.
+    """Read every file and compare it with its digest 核对.
 
-    What is missing is stored again when somebody uploads the same file; what is damaged comes back from a backup. A
-    file that the database does not know, because that was restored, is named too: it is found again when a record
-    names it, and stays until then.
+    Ends with an error where one is missing or damaged. What is missing is stored again when somebody uploads the
+    same file; what is damaged comes back from a backup. A file that the database does not know, because that was
+    restored, is named too: it is found again when a record names it, and stays until then.
 
     \b
     Example:

@@ -6,6 +6,7 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from field_schemas.media import is_digest
 from field_schemas.media_findings import Verdict
 from server.cli import tables
 from server.cli.session import as_uuid, done, now_ms, run
@@ -24,10 +25,10 @@ _PATIENCE_S = 60.0
 @click.option("--verdict", type=click.Choice([one.value for one in Verdict]), help="What came to this verdict.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 def recheck(digests: tuple[str, ...], record: str | None, verdict: str | None, everything: bool) -> None:
-    """Have photos and videos checked again: those with a DIGEST, of a record, or of a verdict 重新核验.
+    """Have photos and videos checked again 重新核验.
 
-    After the program, its HEIC decoder or its thresholds have changed. The running server does it; this shows how
-    far it is, and may be left (Ctrl-C) without harm.
+    Those with a DIGEST, of a record, or of a verdict. After the program, its HEIC decoder or its thresholds have
+    changed. The running server does it; this shows how far it is, and may be left (Ctrl-C) without harm.
 
     \b
     Examples:
@@ -37,6 +38,13 @@ def recheck(digests: tuple[str, ...], record: str | None, verdict: str | None, e
     chosen = bool(digests or record or verdict)
     if chosen == everything:
         raise click.UsageError(say("请指定摘要、--record、--verdict 或 --all", "say which, or --all"))
+    if wrong := [one for one in digests if not is_digest(one)]:
+        raise click.UsageError(
+            say(
+                f"不是摘要：{wrong[0]}（应为 sha256: 加 64 位十六进制数）",
+                f"no digest: {wrong[0]} (sha256: and 64 hex digits)",
+            )
+        )
     wish = Wish(digests, as_uuid(record) if record else None, Verdict(verdict) if verdict else None)
     count = run(lambda database: _recheck(database, wish))
     done(f"已重新核验 {count:,} 项。", f"{many(count, 'check')} done again.")

@@ -2,12 +2,17 @@
 
 To name a digest proves nothing. A reference counts only where its author has shown to hold the bytes; so nobody
 reaches a picture by writing its digest into a record. Who could read the bytes vouches for the own references to
-them, but reads them only as long as a record that may be read names them.
+them, but reads them only as long as a record that may be read names them. A refused change opens its media to those
+who are to decide about it, and to nobody else.
 """
 
+from typing import Any
+
+import msgspec
 from sqlalchemy import exists, select
 
 from field_schemas.access import Role, roles_in
+from field_schemas.media import digests_in
 from field_schemas.registry import Registry
 from media.errors import MediaError
 from server.accounts.identities import Identity
@@ -16,8 +21,11 @@ from server.media.tables import media_claims, media_references
 from server.storage.database import Database
 from sync.clock import Milliseconds
 from sync.errors import SyncError
-from sync.storage import StoredRecord
+from sync.messages import Outcome
+from sync.storage import ReadTransaction, StoredRecord
 from sync.visible import Sight
+
+_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class Library:
@@ -66,9 +74,13 @@ class Library:
         sight = Sight(self._registry, who.actor, self._now_ms())
         async with self._database.store.reading() as tx:
             records = await tx.records({record for record, _ in named})
-        return [
-            records[record] for record, field in named if record in records and _reads(sight, records[record], field)
-        ]
+            return [
+                records[record]
+                for record, field in named
+                if record in records
+                and _reads(sight, records[record], field)
+                and await _is_named(tx, sight, records[record], digest)
+            ]
 
 
 _VOUCHED = (
@@ -79,6 +91,17 @@ _VOUCHED = (
     )
     .distinct()
 )
+
+
+async def _is_named(tx: ReadTransaction, sight: Sight, record: StoredRecord, digest: str) -> bool:
+    """Whether a record names the blob or has named it; by a refused change, only for readers of its refusal."""
+    if digest in digests_in(_fields(record.fields)):
+        return True
+    naming = [one for one in await tx.history(record.id) if digest in digests_in(_fields(one.fields))]
+    if any(one.outcome is not Outcome.REFUSED for one in naming):
+        return True
+    refusals = await tx.records({one.attention for one in naming if one.attention})
+    return any(sight.lens(one.type, one.scopes) is not None for one in refusals.values())
 
 
 def _reads(sight: Sight, record: StoredRecord, field: str) -> bool:

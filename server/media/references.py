@@ -1,8 +1,9 @@
 """Which records name which media: noted before a push is decided, so that no crash forgets one.
 
 What is noted of a push that is then refused, or never decided, keeps a blob longer than needed and gives nobody
-access: that takes a record that may be read and an author who holds the bytes (server.media.library). What was
-written by another way than a push is found later by looking through the records; the log tells who wrote it.
+access: that takes a record that may be read and names it, and an author who holds the bytes (server.media.library).
+What was written by another way than a push is found later by looking through the records; the log tells who wrote
+it.
 """
 
 import hashlib

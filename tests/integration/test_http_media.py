@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -167,6 +168,31 @@ def test_naming_a_digest_gives_nothing(phone: Phone, server: HttpServer) -> None
     fields = {"kind": "1", "grid": "440305001001001", "text": "x", "media": [media_ref(content)]}
     assert thief.verdict(thief.change(fields=fields))["outcome"] == "applied"
     assert problem(asked(thief, content)) == (404, "media_unknown")
+
+
+def test_a_refused_change_opens_its_photo_to_those_who_decide(phone: Phone, server: HttpServer) -> None:
+    """A photo that a refused change names is no reader's of the record, but is seen by who settles the refusal."""
+    away = "440304001"
+    other = server.signed_in((f"grid:{away}", Role.INSPECTOR))
+    chief = server.signed_in(("grid:440304", Role.SUPERVISOR))
+    made = other.change(fields={"kind": "0102", "grid": f"{away}001001", "text": "x"})
+    assert other.verdict(made)["outcome"] == "applied"
+    content = photo()
+    send(phone, content)
+    named = phone.change(record=made["record"], base=1, fields={"media": [media_ref(content)]})
+    assert phone.verdict(named)["outcome"] == "refused"
+    assert asked(other, content).status_code == 404
+    assert asked(chief, content).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["sha256:%00", "%00", "sha256:" + "g" * 64])
+def test_what_is_no_digest_is_unknown(phone: Phone, name: str) -> None:
+    """A name that is no digest at all is answered like one that is not here."""
+    path = f"/v1/media/{name}"
+    token = phone.access_token
+    # The proof names the path as the server reads it.
+    headers = {"DPoP": phone.proof("GET", unquote(path), token), "Authorization": f"DPoP {token}"}
+    assert problem(phone.server.client.get(path, headers=headers)) == (404, "media_unknown")
 
 
 def test_unknown_and_forbidden_look_alike(phone: Phone, server: HttpServer) -> None:

@@ -22,13 +22,13 @@ def server() -> FakeServer:
 @pytest.mark.parametrize("wrong", ["video", 2, None])
 async def test_wifi_only_of_what_there_is_not(tmp_path: Path, server: FakeServer, wrong: Any) -> None:
     """Anything but an urgency is refused at the call, and what was chosen before holds."""
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
         await li.wifi_only(Urgency.PHOTO)
         with pytest.raises(Invalid) as caught:
             await li.wifi_only(wrong)
         assert caught.value.code == "parameter_invalid"
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         rules = await li._store.run(lambda tables: tables.meta.media_rules)
         assert rules.wifi_only == (Urgency.PHOTO,)
 
@@ -36,10 +36,10 @@ async def test_wifi_only_of_what_there_is_not(tmp_path: Path, server: FakeServer
 @pytest.mark.parametrize("broken", [b"", b"\xc1", msgspec.msgpack.encode({"wifi_only": ["video"]})])
 async def test_choices_that_cannot_be_read(tmp_path: Path, server: FakeServer, broken: bytes) -> None:
     """Choices that a store holds broken are as if never made: nothing stops for them, and they can be made anew."""
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         await li.attach(await li.create(finding()), put(tmp_path, "a.jpg", photo(1)))
         await li._store.run(lambda tables: tables.meta._write("media_rules", broken))
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         await li.sync()
         (item,) = await li.media()
         assert item.state is MediaState.HELD
@@ -50,7 +50,7 @@ async def test_choices_that_cannot_be_read(tmp_path: Path, server: FakeServer, b
 
 async def test_the_same_photo_again(tmp_path: Path, server: FakeServer) -> None:
     """A photo attached once more to one record is named there once, whatever the caller's copy says."""
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         made = await li.create(finding())
         file = put(tmp_path, "a.jpg", photo(1))
         first = await li.attach(made, file)

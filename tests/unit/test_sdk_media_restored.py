@@ -56,6 +56,9 @@ async def test_what_the_server_has_lost_is_told(tmp_path: Path, server: FakeServ
         assert item.state is MediaState.REFUSED
         assert item.reason is not None
         assert item.reason.en == "The server has lost the file, and the copy here was freed"
+        await li.resume_media()
+        await li.sync()
+        assert [one.reason for one in await li.media()] == [item.reason]
         await attach(li, tmp_path, "a.jpg", photo(1))
         await li.sync()
         assert {item.state for item in await li.media()} == {MediaState.HELD}

@@ -2,18 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from client_sdk import Device, MediaState, Urgency
+from client_sdk import Invalid, MediaState, Urgency
 from client_sdk.media.pace import LARGEST, SMALLEST, Pace
 from field_schemas.types.finding import Note
-from tests.fake_server import REGISTRY, FakeServer
+from tests.fake_server import FakeServer
 from tests.films import film
-from tests.phones import GRID, URL, city, finding, opened, phone
+from tests.phones import GRID, city, finding, opened, phone
 from tests.unit.media import digest_of, kept, photo, put
 
 
@@ -21,17 +20,6 @@ from tests.unit.media import digest_of, kept, photo, put
 def server() -> FakeServer:
     """A small city."""
     return city()
-
-
-@asynccontextmanager
-async def on_network(folder: Path, server: FakeServer, *, wifi: bool) -> AsyncIterator[Device]:
-    """The phone of li, on Wi-Fi or not."""
-    opening = Device.open(
-        folder / "li.db", server=URL, registry=REGISTRY, transport=server.transport,
-        clocks=server.time.clocks(), on_wifi=lambda: wifi,
-    )  # fmt: skip
-    async with opening as device:
-        yield device
 
 
 def note_of(text: str) -> Note:
@@ -268,17 +256,32 @@ async def test_paused_across_a_restart(tmp_path: Path, server: FakeServer) -> No
 
 async def test_video_waits_for_wifi(tmp_path: Path, server: FakeServer) -> None:
     """What the user wants over Wi-Fi alone waits for it, also after a restart; the rest goes."""
-    async with phone(tmp_path, server, "li") as li:
+    async with phone(tmp_path, server, "li", wifi=True) as li:
         await li.wifi_only(Urgency.VIDEO)
         made = await li.create(finding())
         await li.attach(made, put(tmp_path, "walk.mp4", film()))
         await li.attach(made, put(tmp_path, "a.jpg", photo(1)))
-    async with on_network(tmp_path, server, wifi=False) as li:
+    async with opened(tmp_path / "li.db", server, wifi=False) as li:
         await li.sync()
     assert server.uploads.order == ["a.jpg"]
-    async with on_network(tmp_path, server, wifi=True) as li:
+    async with opened(tmp_path / "li.db", server, wifi=True) as li:
         await li.sync()
     assert server.uploads.order == ["a.jpg", "walk.mp4"]
+
+
+async def test_without_word_of_the_network_nothing_can_wait_for_wifi(tmp_path: Path, server: FakeServer) -> None:
+    """A device that is told nothing of the network says so instead of using any; what was to wait before, waits."""
+    async with phone(tmp_path, server, "li", wifi=False) as li:
+        await li.wifi_only(Urgency.VIDEO)
+    async with phone(tmp_path, server, "li") as li:
+        await li.attach(await li.create(finding()), put(tmp_path, "walk.mp4", film()))
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.WAITING]
+        with pytest.raises(Invalid, match="on_wifi"):
+            await li.wifi_only(Urgency.PHOTO)
+        await li.wifi_only()
+        await li.sync()
+        assert [item.state for item in await li.media()] == [MediaState.HELD]
 
 
 async def test_record_of_it_refused(tmp_path: Path, server: FakeServer) -> None:

@@ -43,8 +43,10 @@ _SERVER_SETTINGS = {
 _HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::int8"
 # A bitmap scan would read and sort all the rest of a feed for each page of it.
 _IN_ORDER = "set_config('enable_bitmapscan', 'off', true)"
-_BEGIN_READ = f"SELECT 0, {_HORIZON}, ({sql.EPOCH}), {_IN_ORDER}"
-_BEGIN_WRITE = f"SELECT pg_current_xact_id()::text::int8, {_HORIZON}, ({sql.EPOCH}), {_IN_ORDER}"
+_PURGED = "SELECT ROW(purged_tx, purged_version) FROM store"
+_BEGIN_READ = f"SELECT 0, {_HORIZON}, ({sql.EPOCH}), ({_PURGED}), {_IN_ORDER}"
+# A writer sees what others commit meanwhile.
+_BEGIN_WRITE = f"SELECT pg_current_xact_id()::text::int8, {_HORIZON}, ({sql.EPOCH}), NULL, {_IN_ORDER}"
 _RECORDS = f"SELECT {sql.RECORD_COLUMNS} FROM records WHERE id = ANY($1::uuid[])"
 _CHANGES = f"SELECT {sql.CHANGE_COLUMNS} FROM changes WHERE id = ANY($1::uuid[])"
 _LOCK_RECORDS = f"{_RECORDS} ORDER BY id FOR UPDATE"
@@ -105,8 +107,8 @@ async def _transaction(engine: AsyncEngine, begin: str, **options: Any) -> Async
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
                     async with driver.transaction(**options):
-                        tx, horizon, epoch, _ = await driver.fetchrow(begin)
-                        transaction = PostgresTransaction(driver, tx, horizon, epoch)
+                        tx, horizon, epoch, purged, _ = await driver.fetchrow(begin)
+                        transaction = PostgresTransaction(driver, tx, horizon, epoch, purged)
                         begun = True
                         yield transaction
                 finally:
@@ -152,12 +154,15 @@ class PostgresStore:
 class PostgresTransaction:
     """See `sync.storage.WriteTransaction`. No transaction below `horizon` was still open when this one began."""
 
-    def __init__(self, driver: Any, tx: int, horizon: int, epoch: uuid.UUID | None) -> None:
+    def __init__(
+        self, driver: Any, tx: int, horizon: int, epoch: uuid.UUID | None, purged: tuple[int, int] | None
+    ) -> None:
         self.tx = tx
         self.touched: set[str] = set()
         self._driver = driver
         self._horizon = horizon
         self._epoch = epoch
+        self._purged = purged
         self._existing: set[uuid.UUID] = set()
 
     async def epoch(self) -> uuid.UUID:
@@ -198,7 +203,7 @@ class PostgresTransaction:
         return FeedPosition(self._horizon - 1, MAX_INTEGER)
 
     async def purged(self) -> FeedPosition:
-        return FeedPosition(*await self._driver.fetchrow(sql.PURGED))
+        return FeedPosition(*(self._purged or await self._driver.fetchval(_PURGED)))
 
     async def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
         after = FeedPosition()

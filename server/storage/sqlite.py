@@ -10,13 +10,13 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import aiosqlite
 import msgspec
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from field_schemas.access import Grant
@@ -62,7 +62,7 @@ _SCAN_FIRST = _numbered(sql.SCAN_FIRST)
 _SCAN_NEXT = _numbered(sql.SCAN_NEXT)
 _MEMBERS = _numbered(sql.MEMBERS)
 _GRANTS = _numbered(sql.GRANTS)
-_HORIZON = "SELECT last_version FROM store"
+_STANDING = "SELECT epoch, last_version, purged_tx, purged_version FROM store"
 _RENEW = "UPDATE store SET epoch = ?1, last_version = last_version + ?2, purged_tx = 0, purged_version = 0"
 _PURGE_FEED = _numbered(sql.PURGE_FEED)
 _PURGE_RECORDS = _numbered(sql.PURGE_RECORDS)
@@ -112,11 +112,8 @@ def _write_ahead(cursor: Any) -> None:
             return
 
 
-@asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[aiosqlite.Connection]:
-    async with engine.begin() as connection:
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        yield driver
+async def _driver(connection: AsyncConnection) -> aiosqlite.Connection:
+    return cast("aiosqlite.Connection", (await connection.get_raw_connection()).driver_connection)
 
 
 class SqliteStore:
@@ -129,16 +126,28 @@ class SqliteStore:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator["SqliteTransaction"]:
         """A snapshot, taken here."""
-        async with _transaction(self._reader) as driver:
+        async with self._reader.connect() as connection:
+            driver = await _driver(connection)
+            # Each call of the driver is a word with another thread. SQLAlchemy would need three to begin, and end it
+            # twice: what only reads ends well with the ROLLBACK by which the pool takes the connection back.
+            await driver.execute_fetchall("BEGIN")
             transaction = SqliteTransaction(driver)
-            await transaction.load_epoch()
+            await transaction.pin()
             yield transaction
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator["SqliteTransaction"]:
         """A transaction that holds the write lock."""
-        async with _transaction(self._writer) as driver:
-            yield SqliteTransaction(driver)
+        async with self._writer.begin() as connection:
+            yield SqliteTransaction(await _driver(connection))
+
+
+class _Standing(NamedTuple):
+    """What the row of `store` says."""
+
+    epoch: uuid.UUID
+    last_version: int
+    purged: FeedPosition
 
 
 class SqliteTransaction:
@@ -149,7 +158,7 @@ class SqliteTransaction:
     def __init__(self, driver: aiosqlite.Connection) -> None:
         self._driver = driver
         self.touched: set[str] = set()
-        self._epoch: uuid.UUID | None = None
+        self._standing: _Standing | None = None
         self._existing: set[uuid.UUID] = set()
 
     async def _rows(self, statement: str, *parameters: Any) -> list[Any]:
@@ -159,17 +168,21 @@ class SqliteTransaction:
         if rows:
             await self._driver.executemany(statement, rows)
 
-    async def load_epoch(self) -> None:
-        """Read the epoch, which pins the snapshot."""
-        for (epoch,) in await self._rows(sql.EPOCH):
-            self._epoch = uuid.UUID(bytes=epoch)
+    async def pin(self) -> None:
+        """Read how the store stands, by which a snapshot is taken."""
+        for epoch, last_version, *purged in await self._rows(_STANDING):
+            self._standing = _Standing(uuid.UUID(bytes=epoch), last_version, FeedPosition(*purged))
+
+    async def _stands(self) -> "_Standing":
+        # Others change nothing meanwhile: a reader has its snapshot, a writer the write lock.
+        if self._standing is None:
+            await self.pin()
+        if self._standing is None:
+            raise sql.StoreEmpty
+        return self._standing
 
     async def epoch(self) -> uuid.UUID:
-        if self._epoch is None:
-            await self.load_epoch()
-        if self._epoch is None:
-            raise sql.StoreEmpty
-        return self._epoch
+        return (await self._stands()).epoch
 
     async def records(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, StoredRecord]:
         wanted = b"".join([record_id.bytes for record_id in dict.fromkeys(ids)])
@@ -202,12 +215,10 @@ class SqliteTransaction:
         return max([FeedPosition(*row) for row in await self._rows(_FEED_NEWEST, key)], default=FeedPosition())
 
     async def horizon(self) -> FeedPosition:
-        ((version,),) = await self._rows(_HORIZON)
-        return FeedPosition(0, version)
+        return FeedPosition(0, (await self._stands()).last_version)
 
     async def purged(self) -> FeedPosition:
-        ((tx, version),) = await self._rows(sql.PURGED)
-        return FeedPosition(tx, version)
+        return (await self._stands()).purged
 
     async def members(self, key: str, page: int = 10_000) -> AsyncIterator[list[Member]]:
         after = FeedPosition()
@@ -233,6 +244,7 @@ class SqliteTransaction:
         return found
 
     async def reserve_versions(self, count: int) -> int:
+        self._standing = None
         for (first,) in await self._rows(_RESERVE, count):
             return int(first)
         raise sql.StoreEmpty
@@ -255,13 +267,14 @@ class SqliteTransaction:
 
     async def renew(self, epoch: uuid.UUID, skip_versions: int) -> None:
         await self._rows(_RENEW, epoch.bytes, skip_versions)
-        self._epoch = epoch
+        self._standing = None
 
     async def purge(self, until: FeedPosition) -> int:
         async with self._driver.execute(_PURGE_FEED, until) as cursor:
             purged = cursor.rowcount
         await self._rows(_PURGE_RECORDS, *until, sql.NO_FIELDS)
         await self._rows(_PURGE_NOTED, *until)
+        self._standing = None
         return purged
 
 

@@ -23,8 +23,13 @@ def backoff_s(
     if retry_after_s is not None:
         retry_after_s = min(retry_after_s, longest_asked_s)
         ceiling = min(ceiling, max(_FIRST_S, retry_after_s))
+    return (retry_after_s or 0.0) + chance(random_bytes) * ceiling
+
+
+def chance(random_bytes: RandomBytes) -> float:
+    """A number by chance, 0 <= n < 1."""
     fraction: float = int.from_bytes(random_bytes(4), "big") / 2**32
-    return (retry_after_s or 0.0) + fraction * ceiling
+    return fraction
 
 
 async def keep_synced(

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from client_sdk.background import LONGEST_ASKED_S, backoff_s
+from client_sdk.background import LONGEST_ASKED_S, backoff_s, chance
 from client_sdk.connection import Connection
 from client_sdk.errors import DeviceError, Offline
 from sync.ids import RandomBytes
@@ -15,6 +15,9 @@ from sync.ids import RandomBytes
 QUIET = 10
 """While the line is up the device polls at every so many intervals only."""
 _FOLD_S = 1.0
+"""What comes within so many seconds and a little more is answered by one sync."""
+_SHORT_FOLD_S = 1 / 16
+"""So it is with the first pokes; while more keep coming, the time doubles up to the longer one."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -37,7 +40,7 @@ class Line:
         self._random_bytes = random_bytes
         self._poked = asyncio.Event()
         self._online = asyncio.Event()
-        self._hurried = False
+        self._fold_s = 0.0
         self.up = False
 
     def synced(self, *, well: bool) -> None:
@@ -74,9 +77,11 @@ class Line:
         # What was written while the sync sent the rest.
         if await self._pending():
             self._wrote.set()
-        if self._hurried:
+        if self._fold_s:
             # One poke seldom comes alone: those that follow it are answered by one sync together.
-            await self._fold()
+            await self._fold(self._fold_s)
+            if not self._poked.is_set():
+                self._fold_s = 0.0
         for _ in range(QUIET):
             if await self._woken_within(interval_s) or not self.up:
                 return
@@ -89,12 +94,13 @@ class Line:
         finally:
             for one in waits:
                 one.cancel()
-        poked = self._hurried = self._poked.is_set()
+        poked = self._poked.is_set()
         self._poked.clear()
+        self._fold_s = min(max(2 * self._fold_s, _SHORT_FOLD_S), _FOLD_S) if poked else 0.0
         if self._wrote.is_set() and not poked:
             # Nor is one write alone: a form is filled in, photos follow.
-            await self._fold()
+            await self._fold(_FOLD_S)
         return poked or self._wrote.is_set()
 
-    async def _fold(self) -> None:
-        await self._sleep(backoff_s(1, self._random_bytes, _FOLD_S))
+    async def _fold(self, seconds: float) -> None:
+        await self._sleep(seconds + chance(self._random_bytes) * seconds)

@@ -79,13 +79,38 @@ async def test_a_poke_before_the_rest_is_not_lost() -> None:
 
 
 async def test_pokes_that_follow_a_poke_fold_into_one() -> None:
-    """The first poke after a rest counts at once; a second or two pass before the next one does."""
-    it = Bench(Server((1, None)))
+    """The first poke after a rest counts at once; a moment passes before those during its sync do."""
+    it = Bench(Server())
     it.line.up = True
     for _ in range(2):
         it.line._poked.set()
         await it.line.rest(HOUR)
-    assert it.slept == [HOUR, 1, HOUR]
+    assert it.slept == [HOUR, 1 / 16, HOUR]
+
+
+async def test_pokes_that_keep_coming_fold_for_longer() -> None:
+    """With each sync during which another poke comes, the moment that passes doubles, up to a second."""
+    it = Bench(Server())
+    it.line.up = True
+    for _ in range(7):
+        it.line._poked.set()
+        await it.line.rest(HOUR)
+    assert [slept for slept in it.slept if slept < HOUR] == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 1]
+
+
+async def test_pokes_with_quiet_between_them_fold_no_longer() -> None:
+    """When nothing came in the moment that passed, the next poke is a first one again."""
+    it = Bench(Server())
+
+    async def sleep(seconds: float) -> None:
+        it.slept.append(seconds)
+        if seconds == HOUR:
+            it.line._poked.set()
+
+    it.line = Line(Server(), it._pending, it.wrote, sleep, bytes)  # type: ignore[arg-type]
+    for _ in range(3):
+        await it.line.rest(HOUR)
+    assert it.slept == [HOUR, 1 / 16, HOUR, 1 / 16, HOUR]
 
 
 @pytest.mark.parametrize("pending", [0, 1])

@@ -4,16 +4,15 @@ import asyncio
 import copy
 import functools
 import time
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import TypeVar
 
-import msgspec
-
 from client_sdk.demo.stage import Stage
 from client_sdk.torture.wire import LoadDevice, NotAsExpected, Unanswered, encoder
-from sync.messages import Change, PushRequest
+from sync.messages import PushRequest
+from tests.bench import live_phones
+from tests.bench.arrivals import WITHIN_S, Arrivals, small_change
 from tests.bench.crowd import Member, cost_of, enrol, percentile
 from tests.bench.figures import Figure, Goal, figure
 from tests.bench.running import Place
@@ -25,42 +24,12 @@ CHANGES_TO_ALL = 20
 LISTENERS = 5_000
 _QUICK_LISTENERS = 200
 _STREETS = 20
-_WITHIN_S = 60
 _IDLE_S = 20.0
 _AT_ONCE = 32
 _GOAL = Goal(at_most=250)
+_USER = "li.na"
 _WARM_UP = 10
 """Changes that do not count: the server still notes who reads for the first time."""
-
-
-class Arrivals(msgspec.Struct):
-    """When each record reached each device but its author's, ms after its push began."""
-
-    author: dict[uuid.UUID, uuid.UUID] = {}
-    began: dict[uuid.UUID, float] = {}
-    ms: dict[uuid.UUID, list[float]] = {}
-    listening: int = 0
-    changed: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
-
-    def begin(self, change: Change, author: uuid.UUID) -> None:
-        """The push of a change begins, by the device `author`."""
-        self.author[change.record] = author
-        self.ms[change.record] = []
-        self.began[change.record] = time.perf_counter()
-
-    def note(self, record: uuid.UUID, device: uuid.UUID) -> None:
-        """A device has got a record."""
-        # Its author knows it: nobody pokes it, and it comes along with whatever makes it pull next.
-        if record in self.ms and self.author[record] != device:
-            self.ms[record].append((time.perf_counter() - self.began[record]) * 1_000)
-            self.changed.set()
-
-    async def until_all(self, record: uuid.UUID, count: int) -> None:
-        """Wait until `count` devices have got the record."""
-        async with asyncio.timeout(_WITHIN_S):
-            while len(self.ms[record]) < count:
-                self.changed.clear()
-                await self.changed.wait()
 
 
 async def measure(place: Place) -> list[Figure]:
@@ -71,17 +40,24 @@ async def measure(place: Place) -> list[Figure]:
     spread = await enrol(stage, "spread", [_street(number % _STREETS) for number in range(DEVICES)])
     together = await enrol(stage, "together", [_street(_STREETS)] * DEVICES)
     silent = await enrol(stage, "silent", [_street(number % 500 + 100) for number in range(listeners)])
+    await stage.add_user(_USER, ("inspector", _street(_STREETS + 1)))
+    (reporter,) = await enrol(stage, "reporter", [_street(_STREETS + 1)])
     await stage.start_server()
     try:
         direct = await _direct(spread[0])
         in_streets = await _latencies(spread, DEVICES // _STREETS, CHANGES)
         in_one = await _latencies(together, DEVICES, CHANGES_TO_ALL)
+        on_phones = await live_phones.latencies(stage, _USER, reporter)
         costs = await _cost_of_listeners(stage, silent)
     finally:
         await stage.stop_server()
     base, baseline = percentile(direct, 0.99), "push, then pull at once, p99"
-    name = f"live, {DEVICES} devices"
-    latencies = {f"{name} in {_STREETS} streets": in_streets, f"{name} in one street, all pull": in_one}
+    name, gap = f"live, {DEVICES} devices", live_phones.GAP_S
+    latencies = {
+        f"{name} in {_STREETS} streets": in_streets,
+        f"{name} in one street, all pull": in_one,
+        f"live, {live_phones.PHONES} devices with the SDK, a change each {gap} s": on_phones,
+    }
     return [
         *(
             figure(f"{what}, {part}, {database}", percentile(ms, share), "ms", baseline, base, goal)
@@ -96,17 +72,12 @@ def _street(number: int) -> str:
     return f"grid:440304{number + 1:03}"
 
 
-def _change(member: Member) -> Change:
-    fields = {"grid": member.scope.removeprefix("grid:") + "001001", "kind": "0102", "text": "人行道盖板破损"}
-    return member.device.change("finding", fields)
-
-
 async def _direct(member: Member) -> list[float]:
     """Ms of a push and a pull, one after the other, with nobody else about."""
     took = []
     cursor = None
     for _ in range(CHANGES):
-        body = encoder.encode(PushRequest([_change(member)]))
+        body = encoder.encode(PushRequest([small_change(member)]))
         began = time.perf_counter()
         await member.device.push(body)
         cursor = (await member.device.pull(cursor, 1_000)).cursor
@@ -122,7 +93,7 @@ async def _latencies(members: list[Member], of_street: int, count: int) -> list[
     for author, member in zip(authors, members, strict=True):
         author.device.turn_to(member.device.url)
     listening = [asyncio.create_task(_listen(member.device, arrivals)) for member in members]
-    async with asyncio.timeout(_WITHIN_S):
+    async with asyncio.timeout(WITHIN_S):
         while arrivals.listening < len(members):
             arrivals.changed.clear()
             await arrivals.changed.wait()
@@ -130,7 +101,7 @@ async def _latencies(members: list[Member], of_street: int, count: int) -> list[
         if number == 0:
             arrivals.ms.clear()
         author = authors[number % len(authors)]
-        change = _change(author)
+        change = small_change(author)
         body = encoder.encode(PushRequest([change]))
         arrivals.begin(change, author.device.id)
         await _patiently(functools.partial(author.device.push, body))

@@ -3,7 +3,7 @@
 import uuid
 
 from client_sdk.torture.wire import LoadDevice
-from tests.bench.live import Arrivals
+from tests.bench.arrivals import Arrivals
 
 _AUTHOR, _OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
 

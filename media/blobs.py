@@ -17,7 +17,8 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from field_schemas.media import DigestName, MediaType, is_digest
 from media.errors import MediaError, StoreUnusable, Unavailable
-from media.spool import full_disk_told, sync_folder
+from media.spool import sync_folder
+from media.turns import full_disk_told
 
 T = TypeVar("T")
 _PIECE = 1024 * 1024
@@ -59,7 +60,7 @@ class Blobs:
         with _trouble_told():
             if self._folder is not None:
                 with full_disk_told():
-                    _link(file, self._folder / _key(digest))
+                    await self._run(_link, file, self._folder / _key(digest))
             else:
                 await self._run(self._send, _key(digest), file, media_type)
 
@@ -113,7 +114,7 @@ class Blobs:
         key = f"{_CLAIMS}{_key(digest)}/{user}{_CLAIM}"
         with _trouble_told():
             if self._folder is not None:
-                await self._run(_write, claim, self._folder / key)
+                await self._write(claim, self._folder / key)
             else:
                 await self._run(obstore.put, self._store, key, claim)
 
@@ -172,6 +173,11 @@ class Blobs:
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def _write(self, content: bytes, target: Path) -> None:
+        """A small file, on disk whole or not at all. The disk is waited for twice, not for each folder."""
+        draft = await self._run(_draft, content, target)
+        await asyncio.gather(self._run(_name, draft, target), self._run(sync_folder, target.parent.parent))
 
     def _send(self, key: str, file: Path, media_type: MediaType) -> None:
         attributes: obstore.Attributes = {"Content-Type": media_type}
@@ -246,8 +252,8 @@ def _link(file: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _write(content: bytes, target: Path) -> None:
-    """A small file, on disk whole or not at all."""
+def _draft(content: bytes, target: Path) -> Path:
+    """A small file on disk, which is not yet called `target`."""
     _make(target.parent.parent)
     target.parent.mkdir(mode=_PRIVATE, exist_ok=True)
     draft = target.with_name(f"{uuid.uuid4().hex}{_DRAFT}")
@@ -255,9 +261,13 @@ def _write(content: bytes, target: Path) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    return draft
+
+
+def _name(draft: Path, target: Path) -> None:
+    """Call it so, in place of what was called so before."""
     draft.replace(target)
     sync_folder(target.parent)
-    sync_folder(target.parent.parent)
 
 
 def _make(folder: Path) -> None:

@@ -6,7 +6,6 @@ two batches each.
 
 import asyncio
 import hashlib
-import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,8 @@ from typing import TypeVar
 
 from field_schemas.media import DigestName
 from media.errors import AtOffset, MediaError
-from media.spool import TURN_CHECK_S, Spool, Turn
+from media.spool import TURN_CHECK_S, Spool
+from media.turns import Turn
 from media.tus import Checksum
 from media.uploads import Admission, Arrival, held_after
 
@@ -26,6 +26,8 @@ Body = Callable[[], Awaitable[Piece]]
 """Gives a request's body piece by piece. Raises BrokenOff."""
 
 _BATCH = 512 * 1024
+_MOST_PIECES = 1024
+"""The kernel writes no more at once."""
 _KEEP_EVERY = 8 * 1024 * 1024
 """Bytes after which those so far are brought to disk, so that a kill or a broken connection costs no more."""
 _SILENCE_S = 0.1
@@ -55,6 +57,11 @@ class Hash:
         """Of all bytes seen."""
         return self._hash.digest()
 
+    @property
+    def name(self) -> str:
+        """The digest of all bytes seen, as records name media."""
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
+
 
 class Receiver:
     """Writes chunks into spool files and hashes them with `algorithm` on the way.
@@ -76,6 +83,7 @@ class Receiver:
     def close(self) -> None:
         """Wait for what the threads still do."""
         self._threads.shutdown()
+        self.spool.close()
 
     async def take(self, turn: Turn, admission: Admission, checksum: Checksum | None, body: Body) -> int:
         """Write a chunk; how many bytes of the upload are held now, durably.
@@ -102,14 +110,7 @@ class Receiver:
         """The digest of a whole upload, as records name media."""
         known = self.hash_at(turn)
         self._hashes.pop(turn.upload, None)
-        if known is not None:
-            return f"{self.algorithm}:{known.digest().hex()}"
-        return await self.run(self._digest_of, turn)
-
-    def _digest_of(self, turn: Turn) -> str:
-        with os.fdopen(os.dup(turn.data), "rb") as file:
-            file.seek(0)
-            return f"{self.algorithm}:{hashlib.file_digest(file, self.algorithm).hexdigest()}"
+        return known.name if known is not None else await self.run(turn.digest, self.algorithm, turn.held)
 
     def hash_at(self, turn: Turn) -> Hash | None:
         """The running digest of exactly the bytes held; None where there is none."""
@@ -154,29 +155,47 @@ class _Intake:
                 raise MediaError("upload_overrun", "the body is longer than what is missing of the upload")
             self._gathered.append(piece)
             self._gathered_size += len(piece)
-            if self._gathered_size >= _BATCH:
+            if self._gathered_size >= _BATCH or len(self._gathered) == _MOST_PIECES:
                 await self._flush()
 
     async def settle(self, *, ended: bool) -> tuple[Arrival, int]:
         """Write what is left and keep what counts: what came, and how many bytes of the upload are held now."""
-        size, failure = self._size, None
+        failure = None
         try:
-            await self._flush()
             await self._written()
         except MediaError as error:
-            size, ended, failure = self._turn.end - self._admission.start, False, error
+            failure = error
+        arrival, held, failure = await self._receiver.run(self._settle, ended, failure)
+        self._receiver.remember(self._turn.upload, self._hash_of(held))
+        if failure is not None:
+            raise AtOffset(failure.code, failure.detail, held)
+        return arrival, held
+
+    def _settle(self, ended: bool, failure: MediaError | None) -> tuple[Arrival, int, MediaError | None]:
+        size = self._size
+        try:
+            if failure is None and self._gathered:
+                self._write(self._gathered)
+        except MediaError as error:
+            failure = error
+        if failure is not None:
+            size, ended = self._turn.end - self._admission.start, False
         matches = None
         if self._of_chunk is not None and self._checksum is not None:
             matches = ended and self._of_chunk.digest() == self._checksum.digest
         arrival = Arrival(size, ended, matches)
         held = held_after(self._admission, arrival)
         if held != self._turn.held:
-            await self._receiver.run(self._turn.keep, held)
-        known = self._running is not None and self._running.size == held
-        self._receiver.remember(self._turn.upload, self._running if known else None)
-        if failure is not None:
-            raise AtOffset(failure.code, failure.detail, held)
-        return arrival, held
+            self._keep(held)
+        return arrival, held, failure
+
+    def _keep(self, held: int) -> None:
+        running = self._hash_of(held)
+        self._turn.keep(held, running.name if running else None)
+
+    def _hash_of(self, held: int) -> Hash | None:
+        """The running digest, if it is that of so many bytes."""
+        return self._running if self._running is not None and self._running.size == held else None
 
     async def _flush(self) -> None:
         """Begin to write what has gathered, once the batch before is written."""
@@ -198,7 +217,7 @@ class _Intake:
             if running is not None:
                 running.update(batch)
         if self._admission.in_parts and self._turn.end - self._turn.held >= _KEEP_EVERY:
-            self._turn.keep(self._turn.end)
+            self._keep(self._turn.end)
 
 
 async def _read_until_superseded(intake: _Intake, turn: Turn, body: Body) -> None:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from media.errors import MediaError
@@ -16,6 +16,13 @@ from server.media.tables import uploads
 from sync.errors import SyncError
 
 PARTIAL = "partial"
+
+_UPLOAD = (
+    select(uploads, users.c.disabled_ms)
+    .select_from(uploads.join(devices).join(users))
+    .where(uploads.c.id == bindparam("upload"))
+)
+"""Made once: building it anew for each chunk cost as much as the query."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -88,8 +95,7 @@ def new_upload(
 
 async def stored_upload(connection: AsyncConnection, upload: uuid.UUID) -> StoredUpload:
     """The upload. Raises MediaError `upload_unknown`, SyncError `account_disabled`."""
-    wanted = select(uploads, users.c.disabled_ms).select_from(uploads.join(devices).join(users))
-    found = (await connection.execute(wanted.where(uploads.c.id == upload))).first()
+    found = (await connection.execute(_UPLOAD, {"upload": upload})).first()
     if found is None:
         raise MediaError("upload_unknown", "there is no upload at this address")
     *values, disabled_ms = found

@@ -99,7 +99,7 @@ class Upkeep:
     async def _expire_one(self, row: StoredUpload) -> None:
         spool = self._uploads.receiver.spool
         try:
-            held = spool.held(row.id)
+            held = await self._uploads.receiver.run(spool.held, row.id)
         except MediaError:
             held = 0
         await self._uploads.receiver.run(spool.drop, row.id)

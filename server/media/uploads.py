@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from media.content import HEAD_BYTES, kind_of
 from media.errors import MediaError, Unavailable
 from media.receiving import Body, Receiver
-from media.spool import Turn
+from media.turns import Turn
 from media.uploads import Admission, Chunk, State, admit, check_alive, check_length
 from server.accounts.identities import Identity
 from server.media.library import Library
@@ -181,7 +181,8 @@ class Uploads:
             raise MediaError(row.code or "media_refused", row.detail or "")
         admission = admit(row.at(turn.held), chunk, self.rules.largest, self._now_ms())
         row = await self._reserved(row, admission, chunk)
-        await self.receiver.run(self._spool.check_room, chunk.size or 0)
+        # In the loop: the kernel knows it without the disk, and a thread to ask it costs more.
+        self._spool.check_room(chunk.size or 0)
         await self.receiver.take(turn, admission, chunk.checksum, body)
         return await self._finished(row, turn)
 
@@ -257,7 +258,7 @@ class Uploads:
                 while rest and (piece := file.read(min(rest, _COPY))):
                     turn.append([piece])
                     rest -= len(piece)
-        turn.keep(turn.end)
+        turn.keep(turn.end, None)
 
     async def _insert(self, row: StoredUpload, size: int) -> StoredUpload:
         """The row in the database, with `size` bytes counted. Raises MediaError `quota_exceeded`."""

@@ -200,7 +200,7 @@ async def test_left_by_a_process_that_ended(desk: Desk) -> None:
     upload = await desk.begin(content)
     async with desk.media.receiver.spool.turn(upload) as turn:
         turn.append([content])
-        turn.keep(len(content))
+        turn.keep(len(content), None)
     assert await desk.media.upkeep.finish_left() == 1
     assert await desk.stored(content)
     assert (await desk.media.uploads.head(upload)).offset == 1_000

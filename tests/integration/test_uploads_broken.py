@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,7 +41,9 @@ async def offset_of(client: httpx.AsyncClient, url: str) -> int:
     return int((await client.head(url, headers=TUS)).headers["upload-offset"])
 
 
-async def patch(client: httpx.AsyncClient, url: str, offset: int, content: bytes, **headers: str) -> httpx.Response:
+async def patch(
+    client: httpx.AsyncClient, url: str, offset: int, content: bytes | AsyncIterator[bytes], **headers: str
+) -> httpx.Response:
     """Send a chunk."""
     sent = TUS | {"Upload-Offset": str(offset), "Content-Type": CHUNK} | headers
     return await client.patch(url, content=content, headers=sent)
@@ -67,6 +69,24 @@ async def test_cut_again_and_again(server: HttpServer, photo_begun: tuple[bytes,
     assert offsets[-1] == SIZE
     # What the server had not read when the connection broke is lost with it: a few buffers.
     assert all(later - earlier > 400_000 for earlier, later in pairwise(offsets[:-1]))
+    assert sent.status()["digest"] == digest_of(content)
+
+
+@pytest.mark.parametrize("frames", [[1] * 3_000, [70_000] * 5, [300_000, 1, 2] * 4, [1, 100_000, 7, 65_536] * 3])
+async def test_a_body_in_pieces_of_any_size(
+    server: HttpServer, photo_begun: tuple[bytes, Sent], frames: list[int]
+) -> None:
+    """However the bytes of a chunk are cut up on the way, they are put together as they were."""
+    content, sent = photo_begun
+    ends = [0, *accumulate(frames), SIZE]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start, end in pairwise(ends):
+            yield content[start:end]
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=_PATIENCE_S) as client:
+        answer = await patch(client, sent.url, 0, pieces())
+    assert answer.headers["upload-offset"] == str(SIZE)
     assert sent.status()["digest"] == digest_of(content)
 
 

@@ -99,6 +99,17 @@ async def test_chunks_make_a_whole(receiver: Receiver) -> None:
     assert await digest(receiver, upload) == sha256(CONTENT)
 
 
+async def test_a_chunk_in_thousands_of_pieces(receiver: Receiver) -> None:
+    """A chunk that comes byte by byte is written like any other, though the kernel takes so many pieces only."""
+    upload, pieces = new_upload(receiver), [CONTENT[at : at + 1] for at in range(3_000)]
+
+    async def next_piece() -> Piece:
+        return pieces.pop(0), len(pieces) > 0
+
+    assert await take(receiver, upload, next_piece) == 3_000
+    assert receiver.spool.data(upload).read_bytes() == CONTENT[:3_000]
+
+
 async def test_the_digest_after_a_restart(receiver: Receiver, tmp_path: Path) -> None:
     """A process that saw none or some of the chunks knows the digest of all."""
     upload = new_upload(receiver)

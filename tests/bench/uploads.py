@@ -27,7 +27,9 @@ PHONE_BYTES = 2 * MEBIBYTE
 PHONE_RATE = 512 * 1024
 """Bytes/s of a phone's uplink, 4 Mbit/s, give or take a fifth."""
 PIECE = 64 * 1024
-BODY = b"\xff\xd8\xff\xe0" + os.urandom(SIZE - 4)
+_JPEG = b"\xff\xd8\xff\xe0"
+_BODY = bytearray(_JPEG + os.urandom(SIZE - len(_JPEG)))
+_NEW = 16
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
 
@@ -79,13 +81,19 @@ async def created(url: str, device: LoadDevice, size: int) -> str:
     return await asyncio.to_thread(post)
 
 
+def new_body(size: int) -> memoryview:
+    """Bytes that look like a JPEG and that no server has seen: it would not store again what it has."""
+    _BODY[len(_JPEG) : len(_JPEG) + _NEW] = os.urandom(_NEW)
+    return memoryview(_BODY)[:size]
+
+
 def send(url: str, path: str) -> float:
-    """Send BODY in chunks by one connection; MB/s."""
-    connection = _connect(url)
+    """Send a new body in chunks by one connection; MB/s."""
+    connection, body = _connect(url), new_body(SIZE)
     began = time.perf_counter()
     for start in range(0, SIZE, CHUNK):
         headers = TUS | {"Upload-Offset": str(start)}
-        connection.request("PATCH", path, memoryview(BODY)[start : start + CHUNK], headers)
+        connection.request("PATCH", path, body[start : start + CHUNK], headers)
         answer = connection.getresponse()
         if answer.status != http.client.NO_CONTENT:
             raise RuntimeError(f"chunk not taken: {answer.status} {answer.read()!r}")
@@ -153,10 +161,11 @@ async def _phone(url: str, path: str, rate: float) -> None:
     lines = [f"PATCH {path} HTTP/1.1", "Host: bench", f"Content-Length: {PHONE_BYTES}", "Upload-Offset: 0"]
     lines += [f"{name}: {value}" for name, value in TUS.items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
+    body = bytes(new_body(PHONE_BYTES))
     began = time.perf_counter()
     for start in range(0, PHONE_BYTES, PIECE):
         await asyncio.sleep(max(0.0, began + start / rate - time.perf_counter()))
-        writer.write(BODY[start : start + PIECE])
+        writer.write(body[start : start + PIECE])
         await writer.drain()
     status = (await reader.readline()).split()[1]
     writer.close()

@@ -225,6 +225,11 @@ class Meta:
     def media_rules(self, rules: MediaRules) -> None:
         self._write("media_rules", _encode(rules))
 
+    @property
+    def last_seq(self) -> int:
+        """The number that was given to a change last; 0 where none was noted."""
+        return self._read("last_seq", int) or 0
+
     def _read(self, key: str, kind: type[T]) -> T | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return msgspec.msgpack.decode(row[0], type=kind) if row else None

@@ -64,6 +64,8 @@ class Outbox:
                 frame(CHANGE, _encode(framed)),
             ),
         )
+        # On another page than the outbox: damage there does not hide that there was more.
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('last_seq', ?)", (_encode(change.seq),))
 
     def pending_count(self) -> int:
         """How many changes have no verdict yet."""

@@ -42,6 +42,7 @@ class Salvage(msgspec.Struct):
     account: Account | None = None
     changes: dict[uuid.UUID, Framed] = {}
     known_sequences: set[int] = set()
+    last_seq: int = 0
     sent: set[uuid.UUID] = set()
     media: list[tuple[QueuedMedia, list[MediaUse]]] = []
 
@@ -55,8 +56,8 @@ class Salvage(msgspec.Struct):
         return sorted(own, key=lambda framed: (framed.change.seq, framed.change.stamp))
 
     def lost_sequences(self) -> tuple[int, ...]:
-        """The numbers below the largest known one of which nothing was read."""
-        last = max(self.known_sequences, default=0)
+        """The numbers that were given to changes of which nothing was read."""
+        last = max(self.last_seq, *self.known_sequences, 0)
         return tuple(sorted(set(range(1, last + 1)) - self.known_sequences))
 
 
@@ -110,11 +111,13 @@ def _read_tables(db: sqlite3.Connection, found: Salvage) -> None:
     meta = Meta(db)
     found.identity = _attempt(lambda: meta.identity) or found.identity
     found.account = _attempt(lambda: meta.account)
+    found.last_seq = _attempt(lambda: meta.last_seq) or 0
     media = MediaTables(db)
     found.media = _attempt(lambda: [(item, media.uses_of(item.digest)) for item in media.all()]) or []
     for seq, outcome, data in _rows(db):
-        found.known_sequences.add(seq)
         framed = _attempt(lambda data=data: read_framed(data))  # type: ignore[misc]
+        if outcome is not None:
+            found.known_sequences.add(seq)
         if framed is not None:
             _keep(found, framed)
             if outcome is not None:

@@ -153,7 +153,24 @@ async def test_a_damaged_change_is_reported_lost(tmp_path: Path, server: FakeSer
     async with opened(path, server) as li:
         assert li.rescue is not None
         assert set(li.rescue.changes) == set(unsent) - {unsent[3]}
+        assert len(li.rescue.lost_sequences) == 1
         assert len(await li.find(Finding, text="未发送")) == UNSENT - 1
+
+
+async def test_unsent_work_that_is_lost_is_told(tmp_path: Path, server: FakeServer) -> None:
+    """Where the outbox is destroyed with all that was not sent, the numbers of what is lost are told."""
+    path, unsent = await worked(tmp_path, server)
+    async with opened(path, server) as li:
+        waiting = [row.seq for row in await li._store.run(lambda tables: list(tables.outbox.pending()))]
+    data = bytearray(path.read_bytes())
+    while (at := data.find(b"\xf7GWfc")) >= 0:
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    async with opened(path, server) as li:
+        assert li.rescue is not None
+        assert li.rescue.changes == ()
+        assert set(li.rescue.lost_sequences) >= set(waiting)
+    assert len(waiting) >= len(unsent)
 
 
 async def test_damage_found_at_work_is_rescued_at_the_next_opening(

@@ -112,7 +112,8 @@ class Pulling:
         lacking = await self._store.run(exchanging.lacking, page)
         if not lacking:
             return page
-        records = [wire for wire in page.records if wire.id not in set(lacking)]
+        fetched_whole = set(lacking)
+        records = [wire for wire in page.records if wire.id not in fetched_whole]
         forget = list(page.forget)
         for start in range(0, len(lacking), MAX_FETCH):
             request = FetchRequest(lacking[start : start + MAX_FETCH], self._types)

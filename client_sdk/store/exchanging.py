@@ -56,8 +56,8 @@ def reopen_from(tables: Tables, change: uuid.UUID) -> None:
 def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
     """Read the server's contents, which are `epoch` (None: not known yet), from the beginning.
 
-    The copies that were here stay in sight until all of the new ones are; then those that were not sent again go.
-    Whether other contents still hold the photos that those of before held is to be asked.
+    The copies that were here stay in sight until all of the new ones are; then those go that the server does not
+    give. Whether other contents still hold the photos that those of before held is to be asked.
     """
     before = tables.meta.progressed
     same = epoch is not None and epoch == before.epoch
@@ -66,7 +66,7 @@ def start_over(tables: Tables, epoch: uuid.UUID | None) -> None:
         tables.media.ask_again()
     tables.meta.loading = None
     scopes, replaced = (before.scopes, before.replaced) if same else ((), before.round + 1)
-    tables.meta.progressed = Progressed(epoch, None, scopes, before.round + 1, replaced)
+    tables.meta.progressed = Progressed(epoch, None, scopes, before.round + 1, replaced, before.finished)
 
 
 def reconcile(tables: Tables, response: PushResponse) -> None:
@@ -91,8 +91,8 @@ def take_newer(tables: Tables, record: WireRecord) -> None:
 def lacking(tables: Tables, page: PullResponse) -> list[uuid.UUID]:
     """The records that are to be fetched whole before the page is taken.
 
-    They come as deltas of what is not here; or the last page leaves out what this device was told is applied: the
-    server holds it back while others write, or it lies out of the user's sight.
+    They come as deltas of what is not here; or the last page leaves out what this device was told is applied, or what
+    was here before reading began anew: the server holds it back while others write, or it is out of the user's sight.
     """
     deltas = (wire for wire in page.records if wire.since and wire.type in tables.registry)
     without_base = [wire.id for wire in deltas if _base(tables, wire) is None]
@@ -105,6 +105,16 @@ def _left_out(tables: Tables, page: PullResponse) -> Iterator[uuid.UUID]:
     for record, version in tables.outbox.settled_live().items():
         if brought.get(record, -1) < version and record not in forgotten:
             yield uuid.UUID(bytes=record)
+    for record in _of_earlier_rounds(tables):
+        if record not in brought and record not in forgotten:
+            yield uuid.UUID(bytes=record)
+
+
+def _of_earlier_rounds(tables: Tables) -> list[bytes]:
+    """The copies from before reading began anew that were not replaced since."""
+    progressed = tables.meta.progressed
+    # To look at all records for nothing would take longer than the rest of a small sync.
+    return tables.records.of_earlier_rounds(progressed.round) if progressed.finished < progressed.round else []
 
 
 def take_page(tables: Tables, page: PullResponse, anchor: Anchor | None, stamp: int) -> Pulled:
@@ -192,7 +202,7 @@ def _finish(tables: Tables, current: int) -> None:
     so do settled own changes."""
     for record in tables.outbox.retire_settled():
         refresh(tables, record)
-    old = tables.records.of_earlier_rounds(current)
+    old = _of_earlier_rounds(tables)
     unsent = [record for record in old if tables.outbox.has_unsent(record)]
     tables.drop_records(set(old) - set(unsent))
     for record in unsent:
@@ -200,6 +210,8 @@ def _finish(tables: Tables, current: int) -> None:
         if row is not None:
             tables.records.put(row._replace(version=0, server=None, round=current))
         refresh(tables, record)
+    if (progressed := tables.meta.progressed).finished < current:
+        tables.meta.progressed = msgspec.structs.replace(progressed, finished=current)
 
 
 def _forget(tables: Tables, ids: list[bytes]) -> int:

@@ -46,14 +46,16 @@ class KeptReceipt(msgspec.Struct, frozen=True):
 
 
 class Progressed(msgspec.Struct, frozen=True):
-    """How far the server is read. `round` counts how often reading began anew; since round `replaced` the server's
-    contents are the same: versions of copies from then on can be compared."""
+    """How far the server is read. `round` counts how often reading began anew, `finished` is the last that came to an
+    end; since round `replaced` the server's contents are the same: versions of copies from then on can be compared.
+    """
 
     epoch: uuid.UUID | None = None
     cursor: str | None = None
     scopes: tuple[str, ...] = ()
     round: int = 0
     replaced: int = 0
+    finished: int = 0
 
 
 class Loading(msgspec.Struct, frozen=True):

@@ -12,8 +12,9 @@ from client_sdk.store.thread import Tables
 from field_schemas.access import Grant, Role
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
+from sync.memory import MemoryTransaction
 from sync.messages import Outcome
-from sync.storage import FeedPosition
+from sync.storage import FeedEntry, FeedPosition
 from tests.fake_server import FakeServer
 from tests.phones import GRID, city, component, finding, opened, phone
 
@@ -31,6 +32,20 @@ async def purge(server: FakeServer) -> None:
     """Drop all traces of deleted records."""
     async with server.store.writing() as tx:
         await tx.purge(FeedPosition(0, server.store.last_version))
+
+
+def hold_back(monkeypatch: pytest.MonkeyPatch, settled: int) -> None:
+    """From now on feeds tell nothing past version `settled`: a transaction that began before the rest is open yet."""
+    feed = MemoryTransaction.feed
+
+    async def settled_feed(self: MemoryTransaction, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
+        return [entry for entry in await feed(self, key, after, limit) if entry.version <= settled]
+
+    async def horizon(_self: MemoryTransaction) -> FeedPosition:
+        return FeedPosition(0, settled)
+
+    monkeypatch.setattr(MemoryTransaction, "feed", settled_feed)
+    monkeypatch.setattr(MemoryTransaction, "horizon", horizon)
 
 
 async def test_a_device_away_too_long_starts_over_and_resurrects_nothing(tmp_path: Path, server: FakeServer) -> None:
@@ -100,6 +115,23 @@ async def test_what_moved_out_of_a_street_that_is_empty_stays_in_sight(tmp_path:
         server.faults.extend([look] * 4)
         await zhao.sync()
         assert found == [2] * 4
+
+
+async def test_what_the_server_holds_back_stays_in_sight(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset does not drop what is being written to while it reads, and comes with a later pull."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await chen.create(component())
+        await chen.sync()
+        await li.sync()
+        settled = server.store.last_version
+        await chen.update(made, remark="其间")
+        await chen.sync()
+        await purge(server)
+        hold_back(monkeypatch, settled)
+        await li.sync()
+        assert [one.remark for one in await li.find(Component)] == ["其间"]
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "xxxx"])

@@ -33,7 +33,7 @@ FAULTS: Sequence[tuple[Plant, Scenario, set[str]]] = (
         COPIES | {"every_change_has_a_verdict", "wiped_only_what_was_sent"},
     ),
     (faults.guess_what_newer_servers_stored, busy("deploy"), EFFECT | COPIES | {"no_stray_exception"}),
-    (faults.hold_undone_work_for_later, busy("undo"), EFFECT),
+    (faults.hold_undone_work_for_later, Scenario(often="undo"), EFFECT),
     (faults.ignore_commit_order, busy("rush"), COPIES | {"feeds_only_grow"}),
     (faults.judge_at_arrival, busy("end"), {"authority_is_as_of_capture"}),
     (faults.keep_what_left, busy("end"), {"copies_are_equal"}),

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from field_schemas.access import Grant, Role
@@ -113,14 +113,15 @@ _IDENTITIES = (
         grants.c.valid_until,
     )
     .select_from(sessions.join(devices).join(users).outerjoin(grants, grants.c.user_id == users.c.id))
-    .where(sessions.c.ended_ms.is_(None))
+    # Made once: to put a statement together takes longer than to carry it out.
+    .where(sessions.c.ended_ms.is_(None), sessions.c.id.in_(bindparam("wanted", expanding=True)))
     .order_by(sessions.c.id, grants.c.id)
 )
 _session = attrgetter("session")
 
 
 async def _found(connection: AsyncConnection, wanted: Collection[uuid.UUID]) -> _Found:
-    rows = (await connection.execute(_IDENTITIES.where(sessions.c.id.in_(wanted)))).all()
+    rows = (await connection.execute(_IDENTITIES, {"wanted": list(wanted)})).all()
     found: _Found = {session: SyncError("token_invalid", "the session has ended") for session in wanted}
     return found | {session: _from_rows(list(of_session)) for session, of_session in groupby(rows, _session)}
 

@@ -146,8 +146,11 @@ class RecordType(Generic[R]):
             self._check_since(name, declared)
             if declared.policy in _TOLD and declared.read is not None:
                 raise TypeError(f"{self.name}.{name}: a conflict or refusal would show a field not everyone may read")
-            if (declared.policy is Policy.WORKFLOW) != (declared.workflow is not None):
+            table = declared.workflow
+            if (declared.policy is Policy.WORKFLOW) != (table is not None):
                 raise TypeError(f"{self.name}.{name}: policy and table `workflow` go together")
+            if table is not None and self.initial_states[name] not in table.initial:
+                raise TypeError(f"{self.name}.{name}: by its workflow no record begins as its default")
 
     def _check_since(self, name: str, declared: Field) -> None:
         if declared.since is not None and (declared.read is None or not 1 <= declared.since <= self.version):

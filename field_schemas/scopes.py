@@ -72,6 +72,13 @@ FOR_EVERYBODY = ScopeRule("all")
 def scopes_of(rules: tuple[ScopeRule, ...], fields: Mapping[str, Any], owner: str | None) -> tuple[str, ...]:
     """The scopes of a record with these `fields`, sorted, without repeats."""
     values = [owner if rule.field is None else fields.get(rule.field) for rule in rules]
+    try:
+        return _scopes(rules, *values)
+    except TypeError:
+        return _scopes_of_lists(rules, values)
+
+
+def _scopes_of_lists(rules: tuple[ScopeRule, ...], values: list[Any]) -> tuple[str, ...]:
     keys = [tuple(value) if isinstance(value, list) else value for value in values]
     try:
         return _scopes(rules, *keys)

@@ -47,7 +47,7 @@ class HybridClock:
         self.last = max(self.last, stamp)
 
 
-class Captured(msgspec.Struct, frozen=True, omit_defaults=True):
+class Captured(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a device knows about the moment it captured something, all in ms.
 
     `wall_ms` is its own clock (UTC since 1970). `trusted_ms` is the server's time at the last contact, wrong by
@@ -60,7 +60,7 @@ class Captured(msgspec.Struct, frozen=True, omit_defaults=True):
     error_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
 
 
-class Bounded(msgspec.Struct, frozen=True):
+class Bounded(msgspec.Struct, frozen=True, gc=False):
     """A true time, UTC ms, wrong by at most `error_ms` (None: no bound is known)."""
 
     ms: int

@@ -4,6 +4,8 @@ What follows from it (sync.consequences) is decided here in its turn.
 """
 
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -33,6 +35,7 @@ _object = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
 _NONE: frozenset[int] = frozenset()
+_UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -54,6 +57,18 @@ class Rules(msgspec.Struct, frozen=True):
 class Decision:
     """One change on its way to a verdict."""
 
+    patch_bytes = NOTHING
+    before: Mapping[str, Any] = _UNCHANGED
+    version = 0
+    attention: uuid.UUID | None = None
+    scopes: tuple[str, ...] = ()
+    closes: uuid.UUID | None = None
+    """The conflict or refusal that is closed by what this change is a consequence of."""
+    refused: LoggedChange | None = None
+    """The refused change that this one makes by another's authority: in its own place and its author's name."""
+    settled: LoggedChange | None = None
+    """The refused change that this one, corrected, takes the place of."""
+
     def __init__(
         self, work: Workspace, rules: Rules, roles: HeldRoles, change: Change, submission: Submission
     ) -> None:
@@ -68,18 +83,7 @@ class Decision:
         self.submission = submission
         self.time = authority.vouched(estimate(change.captured, submission.received_ms), submission.actor)
         self.as_of_ms = self.time.ms
-        self.patch_bytes = NOTHING
         self.patch_version = change.type_version
-        self.before: dict[str, Any] = {}
-        self.version = 0
-        self.attention: uuid.UUID | None = None
-        self.scopes: tuple[str, ...] = ()
-        # The conflict or refusal that is closed by what this change is a consequence of.
-        self.closes: uuid.UUID | None = None
-        # The refused change that this one makes by another's authority: in its own place and its author's name.
-        self.refused: LoggedChange | None = None
-        # The refused change that this one, corrected, takes the place of.
-        self.settled: LoggedChange | None = None
 
     async def log(self) -> LoggedChange:
         """Decide, carry out what follows, and log."""
@@ -90,7 +94,7 @@ class Decision:
             code, detail = error.code, error.detail
             outcome = Outcome.REFUSED
             self.version = 0
-            self.before = {}
+            self.before = _UNCHANGED
             if self.patch_bytes is NOTHING:
                 self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
             if not self.by_server:
@@ -203,8 +207,9 @@ class Decision:
             raise Refused("change_unknown", f"there is no change {change.undoes} of this {spec.name}")
         if not made_on_device(change.record) and not self.actor.system:
             raise Refused("id_invalid", f"{change.record} is not a UUIDv7")
-        if missing := spec.required - patch.keys():
-            raise Refused("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
+        if not spec.required <= patch.keys():
+            missing = sorted(spec.required - patch.keys())
+            raise Refused("field_missing", f"{spec.name} needs {', '.join(missing)}")
         owner = self.refused.user if self.refused else self.actor.user
         self.scopes = spec.scopes(patch, owner)
         roles = authority.permit_create(spec, self.roles, patch, self.scopes, self.as_of_ms)

@@ -20,7 +20,7 @@ CREATION = ""
 """The key of the mark that a record's creation leaves for all fields set then."""
 
 
-class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
+class Mark(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """Who wrote a field last: the record's version then, the stamp, the device.
 
     `parts` is what a policy must know beyond that: for `set` the [element, version, device] of each add that no
@@ -34,7 +34,7 @@ class Mark(msgspec.Struct, array_like=True, omit_defaults=True):
     parts: list[list[Any]] = []
 
 
-class Write(msgspec.Struct, frozen=True):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """The write being merged: its order, what its author had seen, by which roles, and the version it makes.
 
     `later` are versions made by what was written after it: it was refused once, and may come after its device's later
@@ -65,7 +65,7 @@ class Write(msgspec.Struct, frozen=True):
         return Mark(self.version, self.stamp, self.device, parts or [])
 
 
-class FieldMerge(msgspec.Struct, frozen=True):
+class FieldMerge(msgspec.Struct, frozen=True, gc=False):
     """A field after a write. `combined`: a concurrent write took part; `disputed`: a person must decide."""
 
     value: Any
@@ -74,7 +74,7 @@ class FieldMerge(msgspec.Struct, frozen=True):
     disputed: bool = False
 
 
-class Merged(msgspec.Struct):
+class Merged(msgspec.Struct, gc=False):
     """A record's fields after a change; `before` holds the old values of the fields that really changed."""
 
     fields: dict[str, Any]
@@ -123,6 +123,9 @@ def create(spec: RecordType[Any], patch: Mapping[str, Any], write: Write) -> Mer
     marks: dict[str, Mark] = {}
     for name in spec.composed_fields & fields.keys():
         declared = spec.fields[name]
+        if fields[name] == spec.initial_states.get(name):
+            # A state to begin in is open to whoever may create the record.
+            continue
         merged = _MERGE[declared.policy](declared, name, None, None, fields[name], write)
         fields[name] = merged.value
         if merged.mark is not None and merged.mark.parts:

@@ -38,7 +38,7 @@ class Outcome(enum.StrEnum):
     REFUSED = "refused"
 
 
-class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One write of one record, made on a device.
 
     `seq` counts a device's changes from 1 without holes. `base` is the record's version the author saw, 0 for a
@@ -61,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     undoes: uuid.UUID | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of a change. `version` is the record's version after it, 0 where it was refused.
 
     `attention` is the conflict or refusal record that a person will deal with; `code` and `detail` say why.

@@ -23,7 +23,7 @@ from server.storage import sql
 from server.storage.tables import VERSION_BLOCK
 from sync.ids import by_number
 from sync.messages import MAX_INTEGER
-from sync.storage import Collision, FeedEntry, FeedPosition, FeedRow, LoggedChange, Member, StoredRecord, WriteBatch
+from sync.storage import Collision, FeedEntry, FeedPosition, LoggedChange, Member, StoredRecord, WriteBatch
 
 _RECORD_TYPES = "uuid[] text[] int8[] int8[] text[] text[] bytea[] bytea[] text[] bool[] int8[]"
 
@@ -255,7 +255,8 @@ class PostgresTransaction:
             await self._many(
                 _REMOVE_FROM_FEED, [(_text(row.feed), row.tx, row.version) for row in batch.feed_removed]
             )
-            await self._copy("feed", sql.FEED_FIELDS, [_feed_values(row) for row in batch.feed_added])
+            added = [(_text(row.feed), row.tx, row.version, row.record, row.gone) for row in batch.feed_added]
+            await self._copy("feed", sql.FEED_FIELDS, added)
             await self._many(_HOLD_SEQUENCES, list(batch.sequences.items()))
         self._existing.update(record.id for record in batch.records)
         self.touched.update(row.feed for row in batch.feed_added)
@@ -288,14 +289,10 @@ def _text(value: str) -> str:
 
 
 def _change_values(change: LoggedChange) -> tuple[Any, ...]:
-    if "\x00" in change.type or "\x00" in (change.detail or ""):
-        detail = None if change.detail is None else _text(change.detail)
-        change = msgspec.structs.replace(change, type=_text(change.type), detail=detail)
+    # Only what was refused, which has a detail, can bring a text of its own: names of no known type.
+    if change.detail is not None:
+        change = msgspec.structs.replace(change, type=_text(change.type), detail=_text(change.detail))
     return sql.change_row(change)
-
-
-def _feed_values(row: FeedRow) -> tuple[Any, ...]:
-    return (_text(row.feed), row.tx, row.version, row.record, row.gone)
 
 
 def _records(rows: Iterable[Any]) -> dict[uuid.UUID, StoredRecord]:

@@ -17,6 +17,7 @@ from field_schemas.registry import Registry, load_types
 from field_schemas.scopes import OF_OWNER, covers, feed_key, in_grid, scopes_of
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
+from field_schemas.workflow import workflow
 from tests.unit.builders import GRID, component
 
 ACCESS = Access(read=FIELD_WORKERS, create=FIELD_WORKERS, write=FIELD_WORKERS)
@@ -100,6 +101,15 @@ def test_numbers_that_are_none(value: float) -> None:
     """MessagePack can carry what JSON cannot; it is refused all the same."""
     with pytest.raises(FieldError):
         type_of(Component).patch({"place": {"lon": value, "lat": 1.0}})
+
+
+def test_a_workflow_begins_with_the_default() -> None:
+    """A default that the workflow does not begin with would refuse every creation."""
+    state = Annotated[
+        str, Field("状态", "State", Policy.WORKFLOW, workflow("open", ("open", "closed", FIELD_WORKERS)))
+    ]
+    with pytest.raises(TypeError, match="begins as its default"):
+        declare(state=(state, "closed"))
 
 
 def test_field_needs_words() -> None:

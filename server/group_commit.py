@@ -1,7 +1,9 @@
 """Group commit: pushes that wait together are decided and made durable in one transaction.
 
-While a writer commits, the next pushes gather; whatever waits when it is done goes together, up to a bound. So a
-lone push waits for nobody, and many share the cost of reaching the disk.
+While a writer commits, the next pushes gather; whatever waits when it is done goes together, up to a bound. Another
+writer begins beside it once as many pushes wait as are being committed: fewer, larger transactions cost less. So a
+lone push waits for nobody, many share the cost of reaching the disk, and what waits goes at the latest when all that
+was under way before it has ended.
 """
 
 import asyncio
@@ -77,6 +79,8 @@ class PushQueue:
         self._offline_days = offline_days
         self._announce = announce
         self._waiting: deque[_Waiting] = deque()
+        self._changes_waiting = 0
+        self._in_hand = 0
         self._wake = asyncio.Event()
         self._open = False
         self._writers: list[asyncio.Task[None]] = []
@@ -102,16 +106,20 @@ class PushQueue:
             raise SyncError("overloaded", f"{len(self._waiting)} pushes are waiting")
         answer: asyncio.Future[PushResponse] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(Submission(actor, changes, self._now_ms(), as_json), answer))
+        self._changes_waiting += len(changes)
         self._wake.set()
         return await answer
 
     async def _write_all(self) -> None:
         while batch := await self._next_batch():
+            self._in_hand += len(batch)
             await self._settle(batch)
+            self._in_hand -= len(batch)
+            self._wake.set()
 
     async def _next_batch(self) -> list[_Waiting]:
         """What one transaction takes; empty when the queue is closed and drained."""
-        while self._open and not self._waiting:
+        while self._open and not self._worth_while():
             self._wake.clear()
             await self._wake.wait()
         batch: list[_Waiting] = []
@@ -121,7 +129,13 @@ class PushQueue:
             if batch and size > self._bounds.changes:
                 break
             batch.append(self._waiting.popleft())
+            self._changes_waiting -= len(batch[-1].submission.changes)
         return batch
+
+    def _worth_while(self) -> bool:
+        """Whether what waits makes a transaction: as many pushes as others are committing, or all that one holds."""
+        pushes = len(self._waiting)
+        return pushes > 0 and (pushes >= self._in_hand or self._changes_waiting >= self._bounds.changes)
 
     async def _settle(self, batch: list[_Waiting]) -> None:
         try:

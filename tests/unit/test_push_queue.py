@@ -98,6 +98,36 @@ async def test_what_waits_together_commits_together() -> None:
         assert it.store.commits <= 2
 
 
+async def test_another_writer_begins_once_as_many_wait_as_are_committed() -> None:
+    """Beside a commit of one push the next goes alone, beside those two go two: what is begun grows, not dwindles."""
+    async with bench(writers=4) as it:
+        it.store.gate.clear()
+        tasks, begun = [], []
+        for _ in range(8):
+            tasks.append(it.start_push(inspector("a")))
+            await settle()
+            begun.append(it.store.commits)
+        it.store.gate.set()
+        await asyncio.gather(*tasks)
+        assert begun == [1, 2, 2, 3, 3, 3, 3, 4]
+
+
+async def test_enough_for_a_whole_commit_waits_for_nobody() -> None:
+    """Beside a commit of many pushes another begins when as many changes wait as one may hold."""
+    async with bench(changes=4, writers=4) as it:
+        it.store.gate.clear()
+        many = []
+        for _ in range(4):
+            many.append(it.start_push(inspector("a")))
+            await settle()
+        before = it.store.commits
+        whole = it.start_push(inspector("b"), 4)
+        await settle()
+        assert (before, it.store.commits) == (3, 4)
+        it.store.gate.set()
+        await asyncio.gather(*many, whole)
+
+
 async def test_a_commit_is_bounded() -> None:
     """A commit takes no more changes than its bound, unless a single push brings more."""
     async with bench(changes=4) as it:

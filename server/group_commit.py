@@ -156,10 +156,10 @@ class PushQueue:
             await self._settle([waiting])
 
     async def _commit(self, submissions: list[Submission]) -> Sequence[PushResponse | SyncError]:
-        for _ in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 async with self._store.writing() as tx:
-                    answers = await push(tx, self._registry, submissions, self._offline_days)
+                    answers = await push(tx, self._registry, submissions, self._offline_days, look=attempt > 0)
             except Collision:
                 continue
             if tx.touched:

@@ -1,7 +1,7 @@
 """The records a push works on: loaded once, changed in memory, written together."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -109,6 +109,14 @@ class Workspace:
             for record_id in missing:
                 stored = found.get(record_id)
                 self._drafts[record_id] = Draft.of(self._now(stored)) if stored else None
+
+    def suppose_new(self, ids: Iterable[uuid.UUID]) -> None:
+        """Take it that none of the records exists but those that were loaded."""
+        self._drafts = dict.fromkeys(ids) | self._drafts
+
+    def made_all(self, ids: Iterable[uuid.UUID]) -> bool:
+        """Whether all of these records exist by now."""
+        return None not in [self._drafts[record_id] for record_id in ids]
 
     def _now(self, stored: StoredRecord) -> StoredRecord:
         form = self._registry.forms.get(stored.type, stored.type_version)

@@ -2,9 +2,13 @@
 
 One transaction takes the pushes of many devices (group commit is the caller's). A change that is known gets the
 verdict it had; a new one is decided (sync.decision).
+
+What devices create, nobody looks for: their numbers say that they send it for the first time. Should it be known all
+the same, the store refuses to write it, and the caller pushes again and looks.
 """
 
 import uuid
+from collections.abc import Mapping
 
 from field_schemas.registry import Registry
 from sync.authority import SERVER, HeldRoles
@@ -14,7 +18,7 @@ from sync.decision import Decision, Rules, Submission
 from sync.draft import Workspace
 from sync.errors import SequenceError, SyncError
 from sync.ids import by_number, made_on_device
-from sync.messages import Change, PushResponse, Verdict
+from sync.messages import MAX_INTEGER, Change, PushResponse, Verdict
 from sync.storage import LoggedChange, WriteTransaction
 
 OFFLINE_DAYS = 30
@@ -22,31 +26,50 @@ OFFLINE_DAYS = 30
 
 
 async def push(
-    tx: WriteTransaction, registry: Registry, submissions: list[Submission], offline_days: int = OFFLINE_DAYS
+    tx: WriteTransaction,
+    registry: Registry,
+    submissions: list[Submission],
+    offline_days: int = OFFLINE_DAYS,
+    *,
+    look: bool = True,
 ) -> list[PushResponse | SyncError]:
     """Decide and write the submissions, in order; one answer each.
 
     A change captured more than `offline_days` before its receipt is refused. An answer that is a SyncError means
     that nothing of that submission was taken. Raises what the store raises, and SyncError `server_behind` where a
-    newer program wrote a record that is to be changed; then nothing at all was taken.
+    newer program wrote a record that is to be changed; then nothing at all was taken. Without `look`, creations that
+    are known already raise Collision too: push again with it.
     """
     work = Workspace(tx, registry)
     devices = sorted({submission.actor.device for submission in submissions} - {SERVER.device}, key=by_number)
     held_before = await tx.lock_devices(devices)
     work.sequences = dict(held_before)
-    changes = [change for submission in submissions for change in submission.changes]
-    work.logged = await tx.changes([change.id for change in changes])
-    fresh = [change for change in changes if change.id not in work.logged]
+    new: list[Change] = []
+    others: list[Change] = []
+    for submission in submissions:
+        (others if look or not _is_new(submission, held_before) else new).extend(submission.changes)
+    work.logged = await tx.changes([change.id for change in others])
+    fresh = [change for change in others if change.id not in work.logged]
     await work.load({change.record for change in fresh})
-    if fresh:
-        await work.reserve(len(fresh))
+    work.suppose_new([change.record for change in new])
+    if new or fresh:
+        await work.reserve(len(new) + len(fresh))
     epoch = await tx.epoch()
     rules = Rules(registry, offline_days * DAY_MS)
     answers = [await _answer(work, rules, epoch, submission) for submission in submissions]
+    if not work.made_all([change.record for change in new]):
+        # What was not made after all may exist: then it is judged, by all who met it here, as what it is.
+        return await push(tx, registry, submissions, offline_days)
     batch = work.batch()
     if batch.changes or any(batch.sequences[device] != held for device, held in held_before.items()):
         await tx.write(batch)
     return answers
+
+
+def _is_new(submission: Submission, held: Mapping[uuid.UUID, int]) -> bool:
+    """Whether all changes are creations, sent for the first time as far as their numbers say."""
+    last = held.get(submission.actor.device, MAX_INTEGER)
+    return all(not change.base and change.seq > last for change in submission.changes)
 
 
 async def _answer(

@@ -349,10 +349,10 @@ class Server:
         return ReceiptResponse(signer.sign(given))
 
     async def _commit(self, submissions: list[Submission]) -> list[PushResponse | SyncError]:
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             try:
                 async with self._store.writing() as tx:
-                    return await push(tx, self.program.registry, submissions)
+                    return await push(tx, self.program.registry, submissions, look=attempt > 0)
             except Collision:
                 self._world.say(self.name, "collides")
         raise Problem(503, "overloaded")

@@ -110,7 +110,7 @@ async def _encode_all(answers: list[PushResponse]) -> None:
 
 async def _decided(store: Store, registry: Registry, submissions: list[Submission]) -> list[PushResponse]:
     async with store.writing() as tx:
-        answers = await push(tx, registry, submissions)
+        answers = await push(tx, registry, submissions, look=False)
     done = [answer for answer in answers if isinstance(answer, PushResponse)]
     if len(done) < len(submissions):
         raise RuntimeError(f"not taken: {answers}")

@@ -2,9 +2,12 @@
 
 import pytest
 
+from sync.decision import Submission
+from sync.errors import SyncError
 from sync.messages import Outcome, PushResponse
+from sync.push import push
 from sync.storage import Store
-from tests.unit.builders import GRID, Office, component, inspector, new_id, supervisor
+from tests.unit.builders import GRID, REGISTRY, Office, component, inspector, new_id, supervisor
 
 
 @pytest.fixture
@@ -98,3 +101,65 @@ async def test_delta_in_pages(office: Office) -> None:
     assert sorted(received) == sorted(ids)
     await office.write(li, "component", ids[4], {"remark": "看过"}, base=page.records[0].version)
     assert [item.id for item in (await office.read(li, page.cursor)).records] == [ids[4]]
+
+
+async def test_a_known_record_created_again_is_judged_by_what_it_is(office: Office) -> None:
+    """Who creates a record that exists, whole or with too few fields for a new one, changes the one there is."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    await office.write(li, "component", record, component(condition="good"))
+    few = await office.write(wang, "component", record, {"inspections": 1})
+    whole = await office.write(wang, "component", record, component(condition="worn"))
+    assert (few.outcome, whole.outcome) == (Outcome.APPLIED, Outcome.CONFLICT)
+    async with office.store.reading() as tx:
+        assert (await tx.records([record]))[record].owner == "li"
+
+
+async def test_a_known_change_under_a_new_number_happens_once(office: Office) -> None:
+    """A change is known by its id, whatever number it is sent under."""
+    li, record = inspector("li"), new_id()
+    first = office.change(li, "component", record, component(inspections=1))
+    again = office.change(li, "component", record, component(inspections=1), id=first.id)
+    made, known = await office.submit(li, first), await office.submit(li, again)
+    assert isinstance(made, PushResponse)
+    assert isinstance(known, PushResponse)
+    assert (known.verdicts[0].version, known.held) == (made.verdicts[0].version, 2)
+    async with office.store.reading() as tx:
+        assert len(await tx.history(record)) == 1
+
+
+async def test_a_change_of_somebody_else_sent_as_a_new_one_is_not_taken(office: Office) -> None:
+    """Whose change an id is, the log says, also to those who send it for the first time."""
+    li, wang, record = inspector("li"), inspector("wang"), new_id()
+    theirs = office.change(li, "component", record, component())
+    await office.submit(li, theirs)
+    answer = await office.submit(wang, office.change(wang, "component", new_id(), component(), id=theirs.id))
+    assert isinstance(answer, SyncError)
+    assert answer.code == "id_invalid"
+
+
+async def test_what_others_change_in_the_same_commit_is_known_to_a_new_push(store: Store) -> None:
+    """A creation of a record that an older push of the same commit changes is judged by what that left."""
+    office, li, wang, record = Office(store), inspector("li"), inspector("wang"), new_id()
+    seen = (await office.write(li, "component", record, component(condition="good"))).version
+    older = office.change(li, "component", record, {"condition": "worn"}, base=seen)
+    newer = office.change(wang, "component", record, {"condition": "damaged"})
+    submissions = [Submission(li, [older], office.now), Submission(wang, [newer], office.now)]
+    async with store.writing() as tx:
+        answers = await push(tx, REGISTRY, submissions, look=False)
+    outcomes = [verdict.outcome for one in answers if isinstance(one, PushResponse) for verdict in one.verdicts]
+    assert outcomes == [Outcome.APPLIED, Outcome.CONFLICT]
+
+
+async def test_what_a_push_with_a_gap_names_is_known_to_others_of_the_commit(store: Store) -> None:
+    """A push that is not taken makes nobody believe that the records it names are new."""
+    office, li, wang, record = Office(store), inspector("li"), inspector("wang"), new_id()
+    await office.write(li, "component", record, component())
+    office.change(wang, "component", new_id(), component())
+    gap = office.change(wang, "component", record, component())
+    again = office.change(li, "component", record, {"inspections": 1})
+    submissions = [Submission(wang, [gap], office.now), Submission(li, [again], office.now)]
+    async with store.writing() as tx:
+        error, answer = await push(tx, REGISTRY, submissions, look=False)
+    assert isinstance(error, SyncError)
+    assert isinstance(answer, PushResponse)
+    assert answer.verdicts[0].outcome is Outcome.APPLIED

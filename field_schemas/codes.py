@@ -47,6 +47,7 @@ _CHANGE_CODES = (
     _code("offline_too_long", "更改在离线期限之前采集", "The change was captured before the allowed time offline", "联系主管处理", "Ask your supervisor to apply it"),
     _code("device_quarantined", "设备已注销，更改已隔离", "The device is revoked, its changes are kept apart", "由主管核对后应用", "A supervisor checks and applies them"),
     _code("change_too_large", "单条更改过大", "The change is too large", "拆分后重新提交", "Split it and send it again"),
+    _code("record_too_large", "记录过大", "The record would grow too large", "新建一条记录继续", "Go on in a new record"),
     _code("row_malformed", "该行无法解析", "The row of the file cannot be read", "更正文件中的该行", "Correct the row in the file"),
     _code("key_duplicate", "文件中的主键重复", "The file holds this key twice", "去掉重复的行", "Remove the row that is too many"),
     _code("grid_unknown", "位置不在任何单元网格内", "The position lies in no unit grid", "核对位置，或先导入网格", "Check the position, or load the grids first"),

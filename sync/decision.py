@@ -25,7 +25,7 @@ from sync.errors import Refused
 from sync.forms import change_now
 from sync.ids import made_on_device
 from sync.merge import Merged, Write, create, merge
-from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
+from sync.messages import MAX_CHANGE_BYTES, MAX_RECORD_BYTES, Change, Outcome
 from sync.storage import LoggedChange
 from sync.undo import check_undo, merge_undo
 
@@ -232,6 +232,7 @@ class Decision:
             merged = merge_corrected(spec, draft, self.settled, patch, write, later)
         else:
             merged = merge(spec, draft.fields, draft.marks, patch, write)
+        draft.most_bytes = self._room(draft, merged)
         if not spec.scope_fields.isdisjoint(merged.before):
             scopes = spec.scopes(merged.fields, draft.owner)
             authority.permit_place(spec, self.roles, scopes, spec.access.write | spec.access.create, self.as_of_ms)
@@ -249,6 +250,15 @@ class Decision:
             self.attention = await self._after.conflict(spec, draft, merged.disputed, patch, self.settled)
             return Outcome.CONFLICT
         return Outcome.MERGED if merged.combined else Outcome.APPLIED
+
+    def _room(self, draft: Draft, merged: Merged) -> int:
+        """How many bytes the fields of the record have at most. Raises Refused where it would grow too large."""
+        most = draft.most_bytes + len(self.patch_bytes)
+        if most > MAX_RECORD_BYTES and not self.actor.system:
+            most = len(_pack(merged.fields))
+            if most > max(MAX_RECORD_BYTES, draft.most_bytes):
+                raise Refused("record_too_large", f"{most} bytes, {MAX_RECORD_BYTES} are allowed")
+        return most
 
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
         authority.permit_delete(spec, self.roles, draft.scopes, self.as_of_ms)

@@ -20,7 +20,10 @@ _VERSIONS_AT_ONCE = 64
 
 
 class Draft:
-    """One record as it stands within the transaction. `stored` is what it was before, None for a new one."""
+    """One record as it stands within the transaction. `stored` is what it was before, None for a new one.
+
+    Its encoded fields have `most_bytes` at most.
+    """
 
     __slots__ = (
         "changed",
@@ -28,6 +31,7 @@ class Draft:
         "fields",
         "id",
         "marks",
+        "most_bytes",
         "owner",
         "scopes",
         "stored",
@@ -55,6 +59,7 @@ class Draft:
         self.marks: dict[str, Mark] = {}
         self.deleted = False
         self.changed = False
+        self.most_bytes = 0 if stored is None else memoryview(stored.fields).nbytes
 
     @classmethod
     def of(cls, stored: StoredRecord) -> "Draft":

@@ -16,6 +16,8 @@ MAX_BATCH = 1_000
 """Changes in one push."""
 MAX_CHANGE_BYTES = 1_000_000
 """Encoded fields of one change."""
+MAX_RECORD_BYTES = 4_000_000
+"""Encoded fields of one record, which is read, sent and written as a whole."""
 MAX_PAGE = 10_000
 """Records in one page of a pull."""
 MAX_FETCH = 1_000

@@ -86,6 +86,21 @@ async def test_bad_resolution_is_one_refusal(office: Office) -> None:
     assert [one.id for one in page.records if one.type == "refusal"] == [verdict.attention]
 
 
+async def test_no_record_grows_without_bound(office: Office) -> None:
+    """A record that has its four megabytes takes no more, but may be written to otherwise, and made smaller."""
+    li = inspector("li")
+    record, seen = await made(office, li)
+    parts = [[f"{part}-{number:06}" * 5 for number in range(12_000)] for part in range(10)]
+    grown = [await office.write(li, "component", record, {"tags": {"add": part}}, base=seen) for part in parts]
+    codes = [verdict.code for verdict in grown]
+    assert codes == [None] * codes.count(None) + ["record_too_large"] * codes.count("record_too_large")
+    assert {None, "record_too_large"} == set(codes)
+    other = await office.write(li, "component", record, {"condition": "worn"}, base=seen)
+    less = await office.write(li, "component", record, {"tags": {"remove": parts[0]}}, base=10**6)
+    again = await office.write(li, "component", record, {"tags": {"add": parts[-1]}}, base=10**6)
+    assert (other.code, less.code, again.code) == (None, None, None)
+
+
 async def test_no_move_out_of_reach(office: Office) -> None:
     """Nobody moves a record to where they hold no grant."""
     li = inspector("li")

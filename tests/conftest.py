@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL
 
 from client_sdk.simulation.database import Database as SimulatedDatabase
@@ -20,6 +21,10 @@ from server.storage.migrate import initialise, migrate
 from sync.memory import MemoryStore
 from sync.storage import Store
 from tests.postgres import administer, postgres_database, running_postgres, url_text
+
+# How long an example takes is the machine's matter: what is measured is measured by the benchmarks.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 EPOCH = uuid.UUID("0190a5c0-0000-7000-8000-000000000001")
 """The epoch of the stores that tests get."""

@@ -1,7 +1,10 @@
-"""Blobs: whole media by their digest, in a folder or in S3-compatible storage. Written once, never changed."""
+"""Blobs: whole media by their digest, in a folder or in S3-compatible storage. What lies there never changes, but
+whole bytes that arrive again take the place of what a damaged disk has left of them."""
 
 import asyncio
+import errno
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +34,8 @@ _CLAIMS = "claims/"
 _CLAIM, _DRAFT = ".json", ".part"
 _TRIAL = "gridwalk-trial"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""Another disk, or a file system that has but one name for a file."""
 _MISSING = (NotFoundError, FileNotFoundError)
 _REFUSED = (PermissionDeniedError, UnauthenticatedError, *_MISSING)
 _log = structlog.get_logger(__name__)
@@ -53,14 +58,14 @@ class Blobs:
         self._threads.shutdown()
 
     async def put(self, digest: str, file: Path, media_type: MediaType) -> None:
-        """Store the whole, durable `file` under `digest`; a blob that is there stays. `file` may go afterwards.
+        """Store the whole, durable `file` under `digest`, in place of what is there. `file` may go afterwards.
 
         Raises MediaError `storage_full`.
         """
         with _trouble_told():
             if self._folder is not None:
                 with full_disk_told():
-                    await self._run(_link, file, self._folder / _key(digest))
+                    await self._run(_place, file, self._folder / _key(digest))
             else:
                 await self._run(self._send, _key(digest), file, media_type)
 
@@ -244,12 +249,33 @@ def _key(digest: str) -> str:
     return f"{name}/{hexadecimal[:2]}/{hexadecimal}"
 
 
-def _link(file: Path, target: Path) -> None:
-    """One more name for bytes that are on disk already: nothing is copied, and another blob is never touched."""
+def _place(file: Path, target: Path) -> None:
+    """Put durable bytes where a blob belongs, whole or not at all: as one more name for them, where there can be one.
+
+    Only one process at a time works on `file`, so its name makes the draft's.
+    """
     _make(target.parent)
-    with suppress(FileExistsError):
-        os.link(file, target)
+    draft = target.with_name(f"{file.name}{_DRAFT}")
+    draft.unlink(missing_ok=True)
+    try:
+        _link_or_copy(file, draft)
+        draft.replace(target)
+    finally:
+        # Replacing a name by another one of the same file leaves both.
+        draft.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with file.open("rb") as source, target.open("xb") as copy:
+            shutil.copyfileobj(source, copy, _PIECE)
+            copy.flush()
+            os.fsync(copy.fileno())
 
 
 def _draft(content: bytes, target: Path) -> Path:

@@ -58,16 +58,14 @@ class Shelf:
     async def store(self, blob: Blob, file: Path, claim: Claim) -> bool:
         """Put the bytes of the durable `file` in the store, and whose they are; rows are to say so afterwards.
 
-        False when a blob of that digest is just being removed: try again later. Raises Unavailable.
+        False when a blob of that digest is just being removed: try again later. Raises Unavailable, MediaError
+        `storage_full`.
         """
         async with self._database.engine.begin() as connection:
-            stored = await self._announce(connection, blob)
-        if stored is None:
-            return False
-        if stored and await self.bytes_of.size(blob.digest) is not None:
-            await self._keep(claim)
-        else:
-            await asyncio.gather(self.bytes_of.put(blob.digest, file, blob.media_type), self._keep(claim))
+            if not await self._announce(connection, blob):
+                return False
+        # These bytes are known to be whole and their sender gives them up; what lies in the store may be damaged.
+        await asyncio.gather(self.bytes_of.put(blob.digest, file, blob.media_type), self._keep(claim))
         return True
 
     async def find(self, digest: str) -> Blob | None:
@@ -86,7 +84,7 @@ class Shelf:
             return None
         claims = [msgspec.json.decode(kept, type=Claim) for kept in await self.bytes_of.claims(digest)]
         async with self._database.engine.begin() as connection:
-            if await self._announce(connection, blob) is None:
+            if not await self._announce(connection, blob):
                 return None
             await note_stored(connection, digest, self._now_ms())
             for made in claims:
@@ -149,14 +147,13 @@ class Shelf:
     async def _keep(self, claim: Claim) -> None:
         await self.bytes_of.put_claim(claim.digest, claim.user, msgspec.json.encode(claim))
 
-    async def _announce(self, connection: AsyncConnection, blob: Blob) -> bool | None:
-        """Whether the bytes are stored; None while they are being removed."""
+    async def _announce(self, connection: AsyncConnection, blob: Blob) -> bool:
+        """See that the blob has a row; whether it stays, and is not just being removed."""
         row = {**msgspec.structs.asdict(blob), "idle_since_ms": self._now_ms(), "collecting": False}
         await connection.execute(upsert(connection, blobs).values(row).on_conflict_do_nothing())
         await self._freshen(connection, blob.digest)
-        wanted = select(blobs.c.collecting, blobs.c.stored_ms).where(blobs.c.digest == blob.digest)
-        collecting, stored_ms = (await connection.execute(wanted)).one()
-        return None if collecting else stored_ms is not None
+        wanted = select(~blobs.c.collecting).where(blobs.c.digest == blob.digest)
+        return bool((await connection.execute(wanted)).scalar_one())
 
     async def _freshen(self, connection: AsyncConnection, digest: str) -> None:
         """Start the time of grace of a blob that nothing refers to anew."""

@@ -1,8 +1,10 @@
 """What becomes of uploads and blobs by themselves, on both databases: expiry, leftovers, collection."""
 
 import asyncio
+import errno
 import os
 import uuid
+from pathlib import Path
 
 import pytest
 from obstore.store import MemoryStore
@@ -228,6 +230,34 @@ async def test_a_blob_that_was_lost_is_stored_again(desk: Desk) -> None:
     await desk.media.shelf.bytes_of.drop(digest_of(content))
     await desk.send(content)
     assert await desk.stored(content)
+
+
+@pytest.mark.parametrize("left", [b"", bytes(999), bytes(1_000)])
+async def test_a_blob_that_was_damaged_is_stored_again(desk: Desk, left: bytes) -> None:
+    """Whatever a broken disk has left of a blob, the next upload of it heals it: its sender gives up the copy."""
+    content = photo()
+    await desk.send(content)
+    path = desk.media.shelf.bytes_of.path(digest_of(content))
+    assert path is not None
+    path.write_bytes(left)
+    await desk.send(content)
+    assert path.read_bytes() == content
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+async def test_blobs_on_another_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs may lie on another disk than uploads, or where a file has but one name: they are copied there."""
+
+    def link(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", link)
+    content = photo()
+    await desk.send(content)
+    path = desk.media.shelf.bytes_of.path(digest_of(content))
+    assert path is not None
+    assert path.read_bytes() == content
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 async def test_another_store(desk: Desk) -> None:

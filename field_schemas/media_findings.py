@@ -112,6 +112,7 @@ _ROWS = (
     _finding("time_zone_from_gps", _NOTE, "时区由卫星时间推算", "The zone was found by the GPS time"),
     _finding("time_by_wrong_clock", _GAP, "拍摄时间来自不准的手机时钟", "The photo's time is the phone's own wrong clock"),
     _finding("gps_time_differs", _GAP, "拍摄时间与照片中的卫星定位时间相差过大", "The photo's time lies far from the GPS time in it"),
+    _finding("time_vague", _GAP, "录像太长，拍摄时间说明不了问题", "The film is too long for its time to say when"),
     _finding("capture_unbounded", _GAP, "采集时间本身无法确认", "The time of the capture itself is not known well enough"),
     # Place.
     _finding("place_matches", _YES, "拍摄位置与记录位置相符", "The photo was taken at the record's position", Proof.PLACE),

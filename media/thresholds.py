@@ -32,7 +32,10 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     photo_vague_time_s: Annotated[
         int,
         Meta(ge=1),
-        Label("采集时间误差超过多少秒不比较", "Error of a capture time, seconds, too vague to compare"),
+        Label(
+            "采集时间误差或录像长度超过多少秒不比较",
+            "Seconds of error of a capture time, or of a film, too vague to compare",
+        ),
     ] = 7_200
     photo_after_receipt_s: Annotated[
         int, Meta(ge=0), Label("照片时间允许晚于接收（秒）", "Seconds a photo's time may lie after its receipt")

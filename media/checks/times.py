@@ -13,16 +13,33 @@ def check_time(
     origin: Origin, capture: CaptureTime, thresholds: Thresholds, told_ms: int | None = None
 ) -> list[CheckFinding]:
     """Whether `origin` was made when it was captured; `told_ms` is when the record says that was."""
+    length_ms = origin.duration_ms if isinstance(origin, VideoFacts) else 0
+    vague_ms = thresholds.photo_vague_time_s * 1000
+    *others, finding = _compared(origin, min(length_ms, vague_ms), capture, told_ms, thresholds)
+    if finding.effect is Effect.CONTRADICTS:
+        *_, by_all = _compared(origin, length_ms, capture, told_ms, thresholds)
+        if by_all.effect is not Effect.CONTRADICTS:
+            finding = CheckFinding("time_vague", by_all.found, by_all.claimed, length_ms / 1000, vague_ms / 1000, "s")
+    return [*others, finding]
+
+
+def _compared(
+    origin: Origin, length_ms: int, capture: CaptureTime, told_ms: int | None, thresholds: Thresholds
+) -> list[CheckFinding]:
+    """The findings for a file of that length, the one about its time last.
+
+    A video's time is that of its start or of its end, depending on the phone.
+    """
     by_gps = _check_gps(origin, thresholds)
     if origin.taken_ms is None:
-        return [*by_gps, _without_zone(origin, origin.local_ms, capture, told_ms, thresholds)]
-    finding = _judged(origin.taken_ms, _length_ms(origin), capture, told_ms, thresholds)
+        return [*by_gps, _without_zone(origin, origin.local_ms, length_ms, capture, told_ms, thresholds)]
+    finding = _judged(origin.taken_ms, length_ms, capture, told_ms, thresholds)
     if finding.effect is Effect.CONTRADICTS:
-        finding = _by_wrong_clock(origin.taken_ms, _length_ms(origin), capture, told_ms, thresholds) or finding
+        finding = _by_wrong_clock(origin.taken_ms, length_ms, capture, told_ms, thresholds) or finding
     if finding.effect is Effect.CONTRADICTS and origin.zone != "offset":
         # A zone found by an old GPS fix is wrong, and some cameras write local time where the format has UTC.
         local_ms = origin.taken_ms if origin.local_ms is None else origin.local_ms
-        return [*by_gps, _without_zone(origin, local_ms, capture, told_ms, thresholds)]
+        return [*by_gps, _without_zone(origin, local_ms, length_ms, capture, told_ms, thresholds)]
     if origin.zone == "gps":
         by_gps.append(CheckFinding("time_zone_from_gps", found=origin.taken))
     return [*by_gps, finding]
@@ -90,14 +107,19 @@ def _by_wrong_clock(
 
 
 def _without_zone(
-    origin: Origin, local_ms: int | None, capture: CaptureTime, told_ms: int | None, thresholds: Thresholds
+    origin: Origin,
+    local_ms: int | None,
+    length_ms: int,
+    capture: CaptureTime,
+    told_ms: int | None,
+    thresholds: Thresholds,
 ) -> CheckFinding:
     """A local time of an unknown zone proves nothing, but one that no zone on earth explains is wrong."""
     if local_ms is None:
         return CheckFinding("time_missing", claimed=_claimed(capture))
     moments = [capture.ms, told_ms, capture.wall_ms]
     beyond_ms = min(_beyond_zones(local_ms, moment) for moment in moments if moment is not None)
-    allowed_ms = thresholds.photo_time_gap_s * 1000 + (capture.error_ms or 0) + _length_ms(origin)
+    allowed_ms = thresholds.photo_time_gap_s * 1000 + (capture.error_ms or 0) + length_ms
     found = origin.taken or _iso(local_ms)
     if beyond_ms > allowed_ms and capture.error_ms is not None:
         claimed, measured_s = _claimed(capture), _beyond_zones(local_ms, capture.ms) / 1000
@@ -127,11 +149,6 @@ def _beyond_zones(local_ms: int, moment_ms: int) -> int:
 def _finding(code: str, taken_ms: int, claimed: str, measured_ms: int | None, allowed_ms: int) -> CheckFinding:
     measured_s = None if measured_ms is None else measured_ms / 1000
     return CheckFinding(code, _iso(taken_ms), claimed, measured_s, allowed_ms / 1000, "s")
-
-
-def _length_ms(origin: Origin) -> int:
-    """A video's time is that of its start or of its end, depending on the phone."""
-    return origin.duration_ms if isinstance(origin, VideoFacts) else 0
 
 
 def _claimed(capture: CaptureTime) -> str:

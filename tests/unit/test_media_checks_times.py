@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from field_schemas.media_findings import Effect, Verdict
 from field_schemas.places import Position
-from media.checks.report import check
+from media.checks.report import Report, check
 from media.inspection.facts import Facts
 from media.metadata.video import read_video
 from tests.films import film
@@ -70,6 +70,21 @@ def test_video_by_a_camera_that_writes_local_time() -> None:
     ]
     assert [report.verdict for report in reports] == [Verdict.UNVERIFIED, Verdict.SUSPECT]
     assert named(reports[0], "time_zone_unknown").found == "2026-11-20T09:30:00.000+00:00"
+
+
+def test_length_of_a_film_excuses_hours_not_days() -> None:
+    """The length that a film states is no better than its time: beyond what is vague it proves nothing."""
+
+    def judged(before: timedelta, length: timedelta) -> Report:
+        data = film(TAKEN - before, "+22.5410+114.0590/", seconds=round(length.total_seconds()))
+        return check(CLAIMS, Facts(digest=DIGEST, video=read_video(data, "video/mp4")), ())
+
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert named(judged(2 * hour, 2 * hour), "time_matches").threshold == 900 + 7_200 + 2
+    assert judged(3 * hour, 3 * hour).verdict is Verdict.UNVERIFIED
+    assert named(judged(40 * day, 46 * day), "time_vague").measured == 46 * 86_400
+    assert judged(40 * day, 46 * day).verdict is Verdict.UNVERIFIED
+    assert named(judged(40 * day, 39 * day), "time_differs").effect is Effect.CONTRADICTS
 
 
 def test_video_by_apple() -> None:

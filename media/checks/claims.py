@@ -42,10 +42,10 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 class SeenPicture(msgspec.Struct, frozen=True):
     """A picture that a record names: the digest of its bytes, and its perceptual hash where it has one.
 
-    `noted_ms` is when that was first found.
+    `named_ms` is when the server received the change by which it does: whose use came first goes by that.
     """
 
     record: UUID
     digest: str
     fingerprint: int | None
-    noted_ms: int = 0
+    named_ms: int = 0

@@ -1,6 +1,7 @@
 """The same or nearly the same picture, used before by anyone."""
 
 from collections.abc import Iterable
+from math import inf
 from uuid import UUID
 
 import msgspec
@@ -41,12 +42,35 @@ def check_reuse(
     return Reuse((finding,), tuple(dict.fromkeys(use.record for _, use in others)))
 
 
+def overtaken(claims: Claims, known: Iterable[SeenPicture]) -> list[SeenPicture]:
+    """The uses by others that were checked before this one although they came later; none once it is known itself."""
+    seen = list(known)
+    if any(_is_own(use, claims) for use in seen):
+        return []
+    own = {claims.record, *claims.related}
+    return [use for use in seen if use.record not in own and _turn(use) > _own_turn(claims)]
+
+
 def _before(claims: Claims, seen: list[SeenPicture]) -> list[SeenPicture]:
-    """The uses that were noted before this one. Who is checked again is not blamed for those who came later."""
-    own = [use for use in seen if (use.record, use.digest) == (claims.record, claims.digest)]
-    if not own:
-        return seen
-    return [use for use in seen if (use.noted_ms, use.record) < (own[0].noted_ms, own[0].record)]
+    """The uses that came before this file's first one in its matter, whatever was checked first."""
+    own = {claims.record, *claims.related}
+    turns = [_turn(use) for use in seen if use.digest == claims.digest and use.record in own]
+    if not any(_is_own(use, claims) for use in seen):
+        turns.append(_own_turn(claims))
+    return [use for use in seen if _turn(use) < min(turns)]
+
+
+def _is_own(use: SeenPicture, claims: Claims) -> bool:
+    return (use.record, use.digest) == (claims.record, claims.digest)
+
+
+def _turn(use: SeenPicture) -> tuple[float, UUID]:
+    return use.named_ms, use.record
+
+
+def _own_turn(claims: Claims) -> tuple[float, UUID]:
+    received_ms = claims.capture.received_ms
+    return inf if received_ms is None else received_ms, claims.record
 
 
 def _bits(fingerprint: int | None, digest: str, seen: SeenPicture) -> int:

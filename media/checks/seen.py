@@ -13,8 +13,7 @@ MAX_NEAR_BITS = 7
 
 
 class SeenPictures(Protocol):
-    """All uses of pictures by anyone. Remembering the same use again changes nothing, nor when it
-    was first noted."""
+    """All uses of pictures by anyone. Remembering the same use again changes nothing, nor when it was named."""
 
     async def remember(self, use: SeenPicture) -> None:
         """Note that a record uses a picture."""

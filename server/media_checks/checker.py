@@ -9,14 +9,17 @@ import msgspec
 
 from field_schemas.media import DigestName, ref_in
 from field_schemas.places import Area, Position
+from field_schemas.record import type_of
 from field_schemas.registry import Registry
 from field_schemas.types.media_check import MediaCheck
 from media.checks.claims import CaptureTime, Claims, SeenPicture
 from media.checks.report import check
+from media.checks.reuse import overtaken
 from media.checks.seen import SeenPictures
 from media.inspection.inspector import Inspector
 from media.thresholds import Thresholds
-from server.media.arrivals import Arrival
+from server.media.arrivals import Arrival, check_id
+from server.media.rechecks import Rechecks, Wish
 from server.media.references import TASK
 from server.media_checks.matters import fields_of, related
 from server.media_checks.whereabouts import grid_of, place_of
@@ -24,9 +27,13 @@ from server.storage.database import Database
 from sync.clock import Milliseconds
 from sync.storage import ReadTransaction, StoredRecord
 
+_SAME = {"seen_same"}
+_ALIKE = {"seen_nearly_same", *_SAME}
+
 
 class MediaChecker:
-    """Checks what has arrived, by `thresholds`; remembers every picture, so that later ones are compared with it."""
+    """Checks what has arrived, by `thresholds`; remembers every picture, so that those named later are compared with
+    it, and has them checked again where they arrived earlier."""
 
     def __init__(
         self,
@@ -43,6 +50,7 @@ class MediaChecker:
         self._seen = seen
         self._thresholds = thresholds
         self._now_ms = now_ms
+        self._rechecks = Rechecks(database, now_ms)
 
     async def check(self, file: Path, arrival: Arrival) -> MediaCheck:
         """The record that tells what `file` proves of the record that names it."""
@@ -55,8 +63,11 @@ class MediaChecker:
         gone = {key for key, user in users.items() if user.deleted}
         for key in gone:
             await self._seen.forget(key)
-        report = check(claims, facts, [use for use in near if use.record not in gone], self._thresholds)
-        await self._seen.remember(SeenPicture(record.id, digest, facts.fingerprint, self._now_ms()))
+        known = [use for use in near if use.record not in gone]
+        report = check(claims, facts, known, self._thresholds)
+        await self._look_again(digest, overtaken(claims, known))
+        use = SeenPicture(record.id, digest, facts.fingerprint, arrival.change.received_ms)
+        await self._seen.remember(use)
         return MediaCheck(
             media=digest,
             record_type=record.type,
@@ -68,6 +79,18 @@ class MediaChecker:
             checked_at=datetime.fromtimestamp(self._now_ms() / 1000, UTC),
             earlier=list(report.earlier),
         )
+
+    async def _look_again(self, digest: str, later: Sequence[SeenPicture]) -> None:
+        """Have later uses checked again whose verdict does not say that a picture like this was used before."""
+        checks = {check_id(use.record, use.digest): use for use in later}
+        if not checks:
+            return
+        async with self._database.store.reading() as tx:
+            written = await tx.records(checks)
+        for key, use in checks.items():
+            told = _SAME if use.digest == digest else _ALIKE
+            if key in written and not told & _codes(written[key]):
+                await self._rechecks.ask(Wish(digests=(use.digest,), record=use.record))
 
     async def _claims(self, tx: ReadTransaction, arrival: Arrival, users: Sequence[StoredRecord]) -> Claims:
         """What is claimed of a file; `users` are the other records that use it, or a picture like it."""
@@ -91,6 +114,11 @@ class MediaChecker:
             grid=None if place or task_place else await grid_of(tx, task or record),
             device=arrival.device.model,
         )
+
+
+def _codes(stored: StoredRecord) -> set[str]:
+    check = type_of(MediaCheck).typed(stored.fields, stored.id, stored.version)
+    return {finding.code for finding in check.findings}
 
 
 async def _task(tx: ReadTransaction, record: StoredRecord) -> StoredRecord | None:

@@ -29,7 +29,7 @@ class SeenInDatabase:
             "digest": use.digest,
             "record": use.record,
             "fingerprint": None if mark is None else _signed(mark),
-            "noted_ms": use.noted_ms,
+            "noted_ms": use.named_ms,
             **{column.name: quarter for column, quarter in zip(_BANDS, quarters, strict=True)},
         }
         async with self._database.engine.begin() as connection:

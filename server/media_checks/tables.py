@@ -17,4 +17,4 @@ seen_pictures = Table(
     *(Index(f"seen_pictures_by_band{at}", f"band{at}") for at in range(BANDS)),
 )
 """`fingerprint` is the perceptual hash as a signed number, empty where there is none; the bands are its quarters.
-`noted_ms` is when the record was first found to use the picture (0: before that was kept)."""
+`noted_ms` is when the server received the change by which the record names it (0: before that was kept)."""

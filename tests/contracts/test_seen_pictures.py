@@ -44,10 +44,10 @@ async def test_the_same_file(seen: SeenPictures) -> None:
 
 
 async def test_once(seen: SeenPictures) -> None:
-    """Remembering the same use again changes nothing, not even when it was noted."""
-    first = msgspec.structs.replace(use(1, 7), noted_ms=5)
+    """Remembering the same use again changes nothing, not even when it was named."""
+    first = msgspec.structs.replace(use(1, 7), named_ms=5)
     await seen.remember(first)
-    await seen.remember(msgspec.structs.replace(first, noted_ms=6))
+    await seen.remember(msgspec.structs.replace(first, named_ms=6))
     assert await seen.near("", 7, 0) == [first]
 
 

@@ -12,6 +12,7 @@ from field_schemas.record import type_of
 from field_schemas.types.media_check import MediaCheck
 from media.checks.claims import Claims, SeenPicture
 from media.checks.report import check
+from media.checks.reuse import overtaken
 from media.checks.traces import check_editing
 from media.exif import read
 from media.inspection.facts import Facts
@@ -138,6 +139,23 @@ def test_who_came_later_is_no_reason() -> None:
     own, later = SeenPicture(RECORD, DIGEST, None, 5), SeenPicture(OTHER, DIGEST, None, 6)
     assert checked(Shot(), CLAIMS, own, later).verdict is Verdict.VERIFIED
     assert checked(Shot(), claims(record=OTHER), own, later).earlier == (RECORD,)
+
+
+def test_who_named_it_later_is_no_reason() -> None:
+    """A photo that is checked first, or arrives last, is compared with those that were named before it."""
+    received_ms = CLAIMS.capture.received_ms or 0
+    earlier, later = (SeenPicture(OTHER, DIGEST, None, received_ms + by) for by in (-1, 1))
+    assert checked(Shot(), CLAIMS, earlier).verdict is Verdict.SUSPECT
+    assert checked(Shot(), CLAIMS, later).verdict is Verdict.VERIFIED
+    assert overtaken(CLAIMS, [earlier, later]) == [later]
+    assert overtaken(CLAIMS, [SeenPicture(RECORD, DIGEST, None, received_ms), later]) == []
+
+
+def test_who_copied_from_a_matter_is_no_reason() -> None:
+    """A photo that its matter used first may be shown again there, whoever has taken it over in between."""
+    by_task, copied = SeenPicture(TASK, DIGEST, None, 5), SeenPicture(OTHER, DIGEST, None, 6)
+    assert checked(Shot(), claims(related=frozenset({TASK})), by_task, copied).verdict is Verdict.VERIFIED
+    assert checked(Shot(), claims(), by_task, copied).verdict is Verdict.SUSPECT
 
 
 def test_the_same_matter_may_show_a_thing_twice() -> None:

@@ -1,6 +1,7 @@
 """Making derivatives in the child: upright, small, without metadata, with regions hidden."""
 
 import io
+from math import ceil, floor
 from pathlib import Path
 
 from PIL import Image, ImageCms, ImageStat
@@ -14,8 +15,12 @@ from media.metadata.containers import is_picture, read_container
 from media.metadata.reading import photo_facts
 from media.metadata.source import opened
 
-_MARGIN = 0.02
-"""Hidden regions grow by this share on each side: scaling mixes neighbouring pixels."""
+_MARGIN, _MARGIN_PX = 0.02, 2
+"""Hidden regions grow by this share and so many pixels on each side: scaling mixes neighbouring pixels."""
+_BLOCKS_PX = {"image/jpeg": 32, "image/webp": 32, "image/heic": 72}
+"""And by the largest blocks, in pixels of the original, in which its encoder has mixed them, and what smoothing of
+their edges reaches: what lay inside shows in the whole block."""
+Box = tuple[int, int, int, int]
 _NO_OUTSIDE = (128, 128, 128)
 _PATTERN_PX, _PATTERN_LEVELS = 12, 8
 
@@ -28,21 +33,27 @@ def make(path: Path, wish: Derivative, limits: Limits) -> bytes:
             raise Undecodable(CheckFinding("kind_unknown", media_type))
         photo = photo_facts(media_type, len(data), read_container(data, media_type))
     picture = decoded(path, photo, wish.side_px, limits)
-    return carefully_saved(upright(picture, photo), wish)
+    reduced = max(picture.size) / max(photo.width, photo.height, 1)
+    margin_px = ceil(_BLOCKS_PX.get(media_type, 0) * reduced) + _MARGIN_PX
+    return carefully_saved(upright(picture, photo), wish, margin_px)
 
 
-def carefully_saved(picture: Image.Image, wish: Derivative) -> bytes:
-    """The bytes of `picture` as `wish` wants it."""
-    made = carefully(lambda: _bare(_in_srgb(picture), wish))
+def carefully_saved(picture: Image.Image, wish: Derivative, margin_px: int) -> bytes:
+    """The bytes of `picture` as `wish` wants it, with `margin_px` around what is hidden."""
+    made = carefully(lambda: _bare(_in_srgb(picture), wish, margin_px))
     file = io.BytesIO()
     made.save(file, FORMATS[wish.media_type], quality=wish.quality)
     return file.getvalue()
 
 
-def _bare(picture: Image.Image, wish: Derivative) -> Image.Image:
+def _bare(picture: Image.Image, wish: Derivative, margin_px: int) -> Image.Image:
     """Pixels and nothing else: what a decoder noted beside them stays behind."""
-    for region in wish.hidden:
-        _hide(picture, region)
+    boxes = [_box(picture.size, region, margin_px) for region in wish.hidden]
+    for box in boxes:
+        # All of them first: one may lie where another takes its colours from.
+        picture.paste(_NO_OUTSIDE, box)
+    for box in boxes:
+        _hide(picture, box)
     picture.thumbnail((wish.side_px, wish.side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     bare = Image.new("RGB", picture.size)
     bare.paste(picture)
@@ -62,13 +73,12 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     return changed or picture
 
 
-def _hide(picture: Image.Image, region: Region) -> None:
-    """Paint over a region with a blend of the colours around it and a pattern that shows that something is hidden.
+def _hide(picture: Image.Image, box: Box) -> None:
+    """Paint over a box with a blend of the colours around it and a pattern that shows that something is hidden.
 
     Nothing is taken from inside: mosaics and blurs of small regions can be undone by trying out what they could
     have shown (McPherson 2016), this cannot.
     """
-    box = _box(picture.size, region)
     width, height = box[2] - box[0], box[3] - box[1]
     if width <= 0 or height <= 0:
         return
@@ -80,18 +90,18 @@ def _hide(picture: Image.Image, region: Region) -> None:
     picture.paste(_patterned(patch), box)
 
 
-def _box(size: tuple[int, int], region: Region) -> tuple[int, int, int, int]:
+def _box(size: tuple[int, int], region: Region, margin_px: int) -> Box:
     width, height = size
     margin_x, margin_y = _MARGIN * region.width, _MARGIN * region.height
     return (
-        max(0, int((region.left - margin_x) * width) - 1),
-        max(0, int((region.top - margin_y) * height) - 1),
-        min(width, int((region.left + region.width + margin_x) * width) + 2),
-        min(height, int((region.top + region.height + margin_y) * height) + 2),
+        max(0, floor((region.left - margin_x) * width) - margin_px),
+        max(0, floor((region.top - margin_y) * height) - margin_px),
+        min(width, ceil((region.left + region.width + margin_x) * width) + margin_px),
+        min(height, ceil((region.top + region.height + margin_y) * height) + margin_px),
     )
 
 
-def _colour_beside(picture: Image.Image, box: tuple[int, int, int, int], x: int, y: int) -> tuple[int, int, int]:
+def _colour_beside(picture: Image.Image, box: Box, x: int, y: int) -> tuple[int, int, int]:
     """The mean colour just left (x 0) or right (x 1) of the box, in its upper (y 0) or lower (y 1) half."""
     left, top, right, bottom = box
     strip = max(1, (right - left) // 8)

@@ -115,6 +115,42 @@ async def test_nothing_of_what_is_hidden_is_left(inspector: Inspector, tmp_path:
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("turned", [1, 6])
+@pytest.mark.parametrize(("quality", "subsampling"), [(60, 2), (88, 1), (95, 0)])
+@pytest.mark.parametrize("side_px", [640, 300])
+async def test_nothing_is_left_in_the_blocks_of_a_jpeg(
+    inspector: Inspector, tmp_path: Path, turned: int, quality: int, subsampling: int, side_px: int
+) -> None:
+    """A JPEG mixes what is hidden with its neighbours in a block: whole blocks are hidden, also of a turned one."""
+    left, top, right, bottom = inside = (259, 149, 380, 251)
+    region = Region(left / 630, top / 470, (right - left) / 630, (bottom - top) / 470)
+    if turned == 6:
+        region = Region(1 - bottom / 470, left / 630, (bottom - top) / 470, (right - left) / 630)
+    tags = Image.Exif()
+    tags[0x0112] = turned
+    results = []
+    for colour in ("black", "white"):
+        picture = scene(3).crop((0, 0, 630, 470))
+        picture.paste(colour, inside)
+        path = tmp_path / colour
+        picture.save(path, "JPEG", quality=quality, subsampling=subsampling, exif=tags)
+        results.append(await inspector.derive(path, Derivative(side_px=side_px, hidden=(region,))))
+    assert results[0] == results[1]
+
+
+async def test_hidden_regions_take_nothing_from_each_other(inspector: Inspector, tmp_path: Path) -> None:
+    """Where one hidden region lies beside another, its colours are not those of what the other hides."""
+    wish = Derivative(side_px=640, hidden=(Region(0.2, 0.3, 0.2, 0.25), FACE))
+    results = []
+    for colour in ("black", "yellow"):
+        picture = scene(3).copy()
+        ImageDraw.Draw(picture).rectangle((256, 144, 383, 263), fill=colour)
+        path = tmp_path / colour
+        path.write_bytes(encoded(picture, "PNG"))
+        results.append(await inspector.derive(path, wish))
+    assert results[0] == results[1]
+
+
 async def test_what_is_hidden_is_seen_to_be(inspector: Inspector, tmp_path: Path) -> None:
     """Around the region the picture is as it was."""
     data = encoded(scene(3), "PNG")

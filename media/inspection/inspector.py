@@ -30,6 +30,12 @@ _WORKER = "media.inspection.worker"
 _REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _START_S = 20.0
 """More for a file that comes first: the child starts and loads its decoders."""
+_FROM_OUTSIDE = frozenset({"SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"})
+"""What ends a child without its doing: it can signal nobody, and the limits have signals of their own."""
+
+
+class _EndedFromOutside(Exception):
+    """The child was ended, by the signal named, while it looked into a file or before."""
 
 
 class Inspector:
@@ -82,19 +88,33 @@ class Inspector:
 
     async def _ask(self, request: Request) -> Reply:
         async with self._turn:
-            answered = False
+            with contextlib.suppress(_EndedFromOutside):
+                return await self._reply(request)
+            # No file did that: a restart of the server's whole unit, or a machine out of memory.
             try:
-                reply = await self._answer(request)
-                answered = not (isinstance(reply, Failed) and reply.spent)
-                return reply
-            except TimeoutError:
-                return Failed("inspection_stopped", f"more than {self._wall_s(request):g} s")
-            except (EOFError, ConnectionError, msgspec.MsgspecError):
-                return Failed("inspection_stopped", f"the child ended by {await self._end()}")
-            finally:
-                # Also when the asker was cancelled: the answer would meet the next question.
-                if not answered or self._asked >= self.limits.files_per_child:
-                    await self._end()
+                return await self._reply(request)
+            except _EndedFromOutside as error:
+                return Failed("inspection_stopped", f"the child ended by {error}")
+
+    async def _reply(self, request: Request) -> Reply:
+        answered = False
+        try:
+            reply = await self._answer(request)
+            answered = not (isinstance(reply, Failed) and reply.spent)
+            return reply
+        except TimeoutError:
+            return Failed("inspection_stopped", f"more than {self._wall_s(request):g} s")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            ended = await self._end()
+            if ended in _FROM_OUTSIDE:
+                raise _EndedFromOutside(ended) from error
+            return Failed("inspection_stopped", f"the child ended by {ended}")
+        except (EOFError, msgspec.MsgspecError):
+            return Failed("inspection_stopped", f"the child ended by {await self._end()}")
+        finally:
+            # Also when the asker was cancelled: the answer would meet the next question.
+            if not answered or self._asked >= self.limits.files_per_child:
+                await self._end()
 
     async def _answer(self, request: Request) -> Reply:
         fresh = self._child is None

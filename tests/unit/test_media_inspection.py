@@ -199,16 +199,43 @@ async def test_too_much_time(tmp_path: Path, put: Put) -> None:
         assert is_gone(pid)
 
 
-async def test_child_that_dies(tmp_path: Path, put: Put, inspector: Inspector) -> None:
-    """A child that dies over a file costs that file its inspection, and the next one nothing."""
-    endless = tmp_path / "endless"
-    os.mkfifo(endless)
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+async def test_child_ended_from_outside(tmp_path: Path, put: Put, inspector: Inspector, ended_by: int) -> None:
+    """A child that somebody ends, under way or before, says nothing of the file: a fresh one is asked."""
+    data = photo(Shot())
     await inspector.inspect(put(b"abc"))
-    asked = asyncio.create_task(inspector.inspect(endless))
+    slow = tmp_path / "slow"
+    os.mkfifo(slow)
+    asked = asyncio.create_task(inspector.inspect(slow))
     await asyncio.sleep(0)
-    os.kill(child_of(inspector), signal.SIGKILL)
-    assert await asked == Facts(faults=(CheckFinding("inspection_stopped", "the child ended by SIGKILL"),))
-    assert (await inspector.inspect(put(photo(Shot())))).faults == ()
+    os.kill(child_of(inspector), ended_by)
+    slow.unlink()
+    slow.write_bytes(data)
+    assert (await asked).faults == ()
+    os.kill(child_of(inspector), ended_by)
+    assert (await inspector.inspect(put(data))).faults == ()
+
+
+class Unlucky(Inspector):
+    """One whose first children are killed as they start."""
+
+    left = 2
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        child = await super()._start()
+        if self.left:
+            self.left -= 1
+            child.kill()
+        return child
+
+
+async def test_child_ended_again_and_again(put: Put) -> None:
+    """A file over which two children were ended gets that finding, and the next one is looked into."""
+    path = put(photo(Shot()))
+    async with Unlucky() as inspector:
+        stopped = CheckFinding("inspection_stopped", "the child ended by SIGKILL")
+        assert await inspector.inspect(path) == Facts(faults=(stopped,))
+        assert (await inspector.inspect(path)).faults == ()
 
 
 async def test_asker_who_goes_away(tmp_path: Path, put: Put, inspector: Inspector) -> None:

@@ -126,6 +126,7 @@ _ROWS = (
     _finding("place_malformed", _GAP, "照片的位置无法读取", "The photo's position cannot be read"),
     _finding("place_zero", _GAP, "照片的位置为零点，无效", "The photo's position is 0, 0: no real position"),
     _finding("place_without_fix", _GAP, "拍摄时没有卫星定位，位置是旧的", "No satellite fix at that moment: the position is an old one"),
+    _finding("place_of_old_fix", _GAP, "照片位置来自较早的定位，距离无法说明问题", "The photo's position is from an older fix: the distance proves nothing"),
     _finding("place_datum_unknown", _GAP, "照片位置的坐标系未知", "The datum of the photo's position is not known"),
     _finding("place_datum_assumed", _NOTE, "照片未注明坐标系，按 WGS-84 处理", "The photo states no datum; WGS-84 is taken"),
     _finding("place_vague", _GAP, "位置精度不足，无法比较", "The position is too vague to compare"),

@@ -29,6 +29,14 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0),
         Label("照片时间与卫星定位时间允许相差（秒）", "Seconds between a photo's time and the GPS time in it"),
     ] = 1_800
+    photo_moving_m_s: Annotated[
+        int,
+        Meta(ge=0),
+        Label(
+            "定位之后到拍摄之间可能移动的速度（米/秒）",
+            "Metres a second somebody may move between the fix of a photo's position and the photo",
+        ),
+    ] = 15
     photo_vague_time_s: Annotated[
         int,
         Meta(ge=1),

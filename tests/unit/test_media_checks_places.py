@@ -1,6 +1,7 @@
 """The position of a photo against record, task and grid: points, areas, datums."""
 
 import math
+from datetime import timedelta
 
 import pytest
 import shapely
@@ -15,7 +16,7 @@ from media.checks.report import check
 from media.exif import read
 from media.inspection.facts import Facts
 from tests.photos import Shot, encoded, exif_of, scene
-from tests.unit.media_claims import CLAIMS, DIGEST, checked, claims, named
+from tests.unit.media_claims import CLAIMS, DIGEST, TAKEN, checked, claims, named
 
 
 def test_datums_are_compared_as_one() -> None:
@@ -115,3 +116,34 @@ def test_position_without_fix() -> None:
     old = read(encoded(scene(1), exif=exif_of(Shot(), {9: "V"})))
     report = check(CLAIMS, Facts(digest=DIGEST, photo=old), ())
     assert (named(report, "place_without_fix").effect, report.verdict) == (Effect.MISSING, Verdict.UNVERIFIED)
+
+
+@pytest.mark.parametrize(
+    ("fix", "code"),
+    [
+        (timedelta(0), "place_differs"),
+        (timedelta(seconds=-40), "place_differs"),
+        (timedelta(minutes=-1), "place_of_old_fix"),
+        (timedelta(minutes=-29), "place_of_old_fix"),
+        (timedelta(minutes=-31), "place_of_old_fix"),
+    ],
+)
+def test_distance_since_an_old_fix(fix: timedelta, code: str) -> None:
+    """Cameras write the last fix they had: a distance that could be gone since then blames nobody."""
+    report = checked(Shot(position=(22.548, 114.059), accuracy_m=None, gps_time=TAKEN + fix))
+    assert named(report, code).measured == pytest.approx(778, abs=1)
+    assert report.verdict is (Verdict.SUSPECT if code == "place_differs" else Verdict.UNVERIFIED)
+
+
+def test_distance_beyond_what_an_old_fix_explains() -> None:
+    """Nobody goes a hundred kilometres in twenty minutes."""
+    report = checked(Shot(position=(23.541, 114.059), gps_time=TAKEN - timedelta(minutes=20)))
+    assert named(report, "place_differs").effect is Effect.CONTRADICTS
+
+
+def test_distance_without_fix() -> None:
+    """A distance to the position of the last fix, with none at the moment of the photo, blames nobody either."""
+    old = read(encoded(scene(1), exif=exif_of(Shot(position=(22.548, 114.059)), {9: "V"})))
+    report = check(claims(task_place=CLAIMS.position), Facts(digest=DIGEST, photo=old), ())
+    assert [one.code for one in report.findings].count("place_of_old_fix") == 2
+    assert report.verdict is Verdict.UNVERIFIED

@@ -5,6 +5,7 @@ MediaError        a request is answered with a code of the catalogue
 ├── OutsideRange  the same, and `size` says how many bytes the file has
 └── Unavailable   the store of blobs cannot be used just now; nothing was lost, later it may go
 
+BlobDamaged       what the store holds is not what its digest says; whole bytes that arrive again mend it
 StoreUnusable     the store of blobs refuses this server: its keys, its bucket, its address are wrong
 """
 
@@ -39,6 +40,10 @@ class Unavailable(MediaError):
 
     def __init__(self) -> None:
         super().__init__("storage_unavailable", "the store of photos and videos does not answer")
+
+
+class BlobDamaged(Exception):
+    """The bytes of a blob are not those it was stored with; says what they are."""
 
 
 class StoreUnusable(Exception):

@@ -16,6 +16,7 @@ from media.checks.claims import CaptureTime, Claims, SeenPicture
 from media.checks.report import check
 from media.checks.reuse import overtaken
 from media.checks.seen import SeenPictures
+from media.errors import BlobDamaged
 from media.inspection.inspector import Inspector
 from media.thresholds import Thresholds
 from server.media.arrivals import Arrival, check_id
@@ -53,9 +54,12 @@ class MediaChecker:
         self._rechecks = Rechecks(database, now_ms)
 
     async def check(self, file: Path, arrival: Arrival) -> MediaCheck:
-        """The record that tells what `file` proves of the record that names it."""
+        """The record that tells what `file` proves of the record that names it. Raises BlobDamaged."""
         digest, record = arrival.blob.digest, arrival.record
         facts = await self._inspector.inspect(file, _digest_name(digest))
+        if facts.digest and facts.digest != digest:
+            # They were the announced ones when they came: that is the store's fault, not the author's.
+            raise BlobDamaged(f"the store holds {facts.digest} as {digest}")
         near = await self._seen.near(digest, facts.fingerprint, self._thresholds.photo_same_bits)
         async with self._database.store.reading() as tx:
             users = await tx.records({use.record for use in near} - {record.id})

@@ -12,6 +12,7 @@ import pytest
 from field_schemas.access import Role
 from field_schemas.media_findings import Verdict
 from field_schemas.types.media_check import MediaCheck
+from media.errors import BlobDamaged
 from media.inspection.inspector import Inspector
 from media.thresholds import Thresholds
 from server.accounts.devices import Device
@@ -72,13 +73,13 @@ class Desk:
         """Delete a record, as its author may."""
         await self.office.write(LI, "note", record, {}, delete=True)
 
-    async def check_of(self, record: uuid.UUID, data: bytes) -> MediaCheck:
-        """The verdict on a photo that a record names."""
+    async def check_of(self, record: uuid.UUID, data: bytes, lying: bytes | None = None) -> MediaCheck:
+        """The verdict on a photo that a record names; in the store something else may be `lying`."""
         async with self.database.store.reading() as tx:
             stored = (await tx.records([record]))[record]
             change = (await tx.history(record))[-1]
         path = self._folder / str(record)
-        path.write_bytes(data)
+        path.write_bytes(data if lying is None else lying)
         blob = Blob(self._ref(data)["digest"], len(data), "image/jpeg")
         device = Device(change.device, "li", bytes(32), "phone", "P60", NOW)
         return await self.checker.check(path, Arrival(blob, stored, change, device))
@@ -207,6 +208,14 @@ async def test_what_the_record_tells_of_the_photo(desk: Desk) -> None:
     verdict = await desk.check(photo(HONEST), told=lies)
     assert {"size_differs", "kind_differs", "time_differs", "told_place_differs"} <= codes(verdict)
     assert (await desk.office.fields(verdict.record))["media"][0]["name"] == "passwd.jpg"
+
+
+async def test_damage_in_the_store_accuses_nobody(desk: Desk) -> None:
+    """Bytes that are not the announced ones any more get no verdict: they were compared when they came."""
+    data = photo(HONEST)
+    first = await desk.check(data)
+    with pytest.raises(BlobDamaged, match="sha256"):
+        await desk.check_of(first.record, data, lying=data[:-500])
 
 
 async def test_grid_of_the_record(desk: Desk) -> None:

@@ -115,6 +115,12 @@ def _two_in_one() -> list[Bad]:
         _bad("a JPEG that is a document too", remarked(b"%PDF-1.4 1 0 obj<</Type/Catalog>>"), "foreign_file_inside"),
         _bad("a JPEG and another picture", jpeg + photo(Shot(seed=2)), "data_appended"),
         _bad("a JPEG and 1 kB of anything", jpeg + b"\x17" * 1_000, "data_appended"),
+        _bad(
+            "a JPEG and anything that ends like Samsung's trailer", jpeg + b"\x17" * 5_000 + b"SEFT", "data_appended"
+        ),
+        _bad("a JPEG, anything, and Samsung's trailer", jpeg + b"\x17" * 5_000 + _samsung(bytes(9)), "data_appended"),
+        _bad("a JPEG and anything that begins like a film", jpeg + film()[:40] + b"\x17" * 5_000, "data_appended"),
+        _bad("a JPEG, its film, and anything", jpeg + film() + b"\x17" * 5_000, "data_appended"),
         _bad("a film and an archive", film() + archive(), "foreign_file_inside"),
         _bad("a film with an archive in free space", film() + box(b"free", archive()), "foreign_file_inside"),
         _bad(
@@ -125,6 +131,13 @@ def _two_in_one() -> list[Bad]:
     ]
 
 
+def _samsung(block: bytes) -> bytes:
+    """Samsung's trailer with one block: the directory holds its type, and how far before it the block begins."""
+    entry = bytes(2) + block[2:4] + len(block).to_bytes(4, "little") * 2
+    directory = b"SEFH" + (106).to_bytes(4, "little") + (1).to_bytes(4, "little") + entry
+    return block + directory + len(directory).to_bytes(4, "little") + b"SEFT"
+
+
 def _harmless() -> list[Bad]:
     jpeg = photo(Shot())
     return [
@@ -133,7 +146,10 @@ def _harmless() -> list[Bad]:
         _bad("a photo with its film behind it", jpeg + film()),
         _bad("a photo with a second one behind it, announced", _announcing(jpeg) + photo(Shot(seed=2))),
         _bad("a photo with padding behind it", jpeg + bytes(4_096)),
-        _bad("a photo with Samsung's trailer", jpeg + b"\0\0\x01\x0aImage_UTC_Data1700000000000SEFHe\0SEFT"),
+        _bad(
+            "a photo with its film behind it, and a maker's words", jpeg + film() + b"v2_f35   0:300   LIVE_1234567"
+        ),
+        _bad("a photo with Samsung's trailer", jpeg + _samsung(b"\0\0\x01\x0a\x0e\0\0\0Image_UTC_Data1700000000000")),
     ]
 
 

@@ -15,6 +15,7 @@ from field_schemas.media_findings import CheckFinding
 from media.content import HEAD_BYTES, kind_of
 from media.inspection.facts import Facts, Limits
 from media.inspection.pictures import Undecodable, carefully, fingerprint_source, grey_levels, upright
+from media.metadata.boxes import boxes
 from media.metadata.containers import Container, is_picture, read_container
 from media.metadata.facts import PhotoFacts, VideoFacts
 from media.metadata.reading import photo_facts, thumbnail
@@ -38,7 +39,9 @@ _PDF, _PDF_WITHIN = b"%PDF-", 1024
 _ARCHIVE = re.compile(rb"PK\x03\x04|%PDF-|\x7fELF")
 # What cameras themselves append: Samsung's trailer, the film of a motion photo, and a second picture, which is
 # announced in the first one's head (CIPA DC-007).
-_SECOND_PICTURE, _ANNOUNCED, _FILM, _SAMSUNG = b"\xff\xd8\xff", b"MPF\0", b"ftyp", b"SEFT"
+_SECOND_PICTURE, _ANNOUNCED, _FILM = b"\xff\xd8\xff", b"MPF\0", b"ftyp"
+_SAMSUNG_DIRECTORY, _SAMSUNG = b"SEFH", b"SEFT"
+_FEW_WORDS = 1024
 _HEAD_BYTES = 512 * 1024
 _NOT_PADDING = re.compile(rb"[^\0]")
 _THUMBNAIL_PIXELS = 1_000_000
@@ -133,8 +136,30 @@ def _appended(data: Source, end: int | None) -> Iterator[CheckFinding]:
 
 def _by_camera(data: Source, end: int) -> bool:
     head = data[end : end + 8]
-    second = head.startswith(_SECOND_PICTURE) and _ANNOUNCED in data[: min(end, _HEAD_BYTES)]
-    return second or head[4:] == _FILM or data[-4:] == _SAMSUNG
+    if head.startswith(_SECOND_PICTURE):
+        return _ANNOUNCED in data[: min(end, _HEAD_BYTES)]
+    return (head[4:] == _FILM and _film_fills(data, end)) or _samsung_fills(data, end)
+
+
+def _film_fills(data: Source, start: int) -> bool:
+    """Whether a whole film reaches from `start` to the end, but for a few words that some makers write behind it."""
+    found = [box for box in boxes(data, start, len(data)) if box.complete]
+    return {b"moov", b"mdat"} <= {box.kind for box in found} and len(data) - found[-1].end <= _FEW_WORDS
+
+
+def _samsung_fills(data: Source, start: int) -> bool:
+    """Whether Samsung's trailer does: blocks, and a directory that says how far before it each of them begins."""
+    end = len(data) - 8
+    directory = end - _little(data, end)
+    if data[end + 4 :] != _SAMSUNG or data[directory : directory + 4] != _SAMSUNG_DIRECTORY or directory < start:
+        return False
+    entries = range(directory + 12, min(directory + 12 * (_little(data, directory + 8) + 1), end), 12)
+    first = directory - max((_little(data, entry + 4) for entry in entries), default=0)
+    return start <= first <= start + _FEW_WORDS
+
+
+def _little(data: Source, at: int) -> int:
+    return int.from_bytes(data[max(at, 0) : max(at, 0) + 4], "little")
 
 
 def _thumbnail_bits(container: Container, picture: Image.Image, photo: PhotoFacts) -> int | None:

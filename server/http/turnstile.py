@@ -20,7 +20,7 @@ from sync.errors import SyncError
 _HEALTH = "/health/"
 _WORK = ("/v1/push", "/v1/sessions", "/v1/receipts")
 _UPLOADS = "/v1/uploads"
-"""What comes there is written to disk as it comes."""
+"""What comes there is handed on and written to disk as it comes, from its first byte."""
 _MOST_HEADER_BYTES = 16_384
 """Token and proof, the longest that devices send, have less than 2,000 together."""
 _LOG_EVERY_S = 5.0
@@ -49,14 +49,16 @@ class Turnstile:
         if scope["type"] != ScopeType.HTTP or scope["path"].startswith(_HEALTH):
             await self._app(scope, receive, send)
             return
-        body = Incoming(receive, None if scope["path"].startswith(_UPLOADS) else self._room)
+        uploaded = scope["path"].startswith(_UPLOADS)
+        body = Incoming(receive, None if uploaded else self._room)
         kind = Kind.WORK if scope["path"].startswith(_WORK) else Kind.NEWS
         with ExitStack() as stay:
             try:
                 _check_length(scope["headers"])
                 visit = self._admission.arrive(_device_of(dict(scope["headers"])), kind)
                 stay.callback(self._admission.depart, visit)
-                await body.begin()
+                if not uploaded:
+                    await body.begin()
                 turn = await self._admission.turn(visit)
             except TurnedAway as refusal:
                 await self._turn_away(refusal, scope, send)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import accumulate, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,6 +107,56 @@ async def test_newest_wins_over_a_hanging_one(server: HttpServer, photo_begun: t
         hanging.cancel()
     assert answer.headers["upload-offset"] == str(SIZE)
     assert sent.status()["digest"] == digest_of(content)
+
+
+@asynccontextmanager
+async def silenced(server: HttpServer, sent: Sent, begun: bytes) -> AsyncIterator[asyncio.StreamWriter]:
+    """A connection that falls silent in the midst of a chunk of 64 KiB, once it has brought `begun`."""
+    headers = TUS | {"Host": "x", "Upload-Offset": "0", "Content-Type": CHUNK, "Content-Length": "65536"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    _, writer = await asyncio.open_connection("127.0.0.1", port_of(server.url))
+    writer.write(f"PATCH {sent.url} HTTP/1.1\r\n{head}\r\n".encode() + begun)
+    await writer.drain()
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+async def held_at_last(client: httpx.AsyncClient, url: str, size: int) -> None:
+    """Ask until so many bytes are held."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while await offset_of(client, url) != size:
+            pass
+
+
+async def test_the_beginning_of_a_small_chunk_is_kept(server: HttpServer, photo_begun: tuple[bytes, Sent]) -> None:
+    """What has come of the smallest chunk when its connection falls silent is held."""
+    content, sent = photo_begun
+    async with silenced(server, sent, content[:30_000]), httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+        await held_at_last(client, server.url + sent.url, 30_000)
+
+
+async def test_an_older_small_chunk_stays_older(server: HttpServer, photo_begun: tuple[bytes, Sent]) -> None:
+    """A silent request that has brought little does not break off the newer one when its connection ends."""
+    content, sent = photo_begun
+    url = server.url + sent.url
+    under_way, ended = asyncio.Event(), asyncio.Event()
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield content[30_000:1_000_000]
+        under_way.set()
+        await ended.wait()
+        yield content[1_000_000:]
+
+    async with silenced(server, sent, content[:30_000]) as older, httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+        await held_at_last(client, url, 30_000)
+        newer = asyncio.create_task(patch(client, url, 30_000, rest()))
+        await under_way.wait()
+        older.close()
+        ended.set()
+        answer = await newer
+    assert answer.headers["upload-offset"] == str(SIZE)
 
 
 @pytest.fixture

@@ -209,6 +209,14 @@ async def test_uploads_take_no_room() -> None:
     assert hall.errors == []
 
 
+async def test_an_upload_begins_before_its_bytes() -> None:
+    """An upload is handed on before anything of it has come: it must stop an older one, and keep its first byte."""
+    hall = Hall()
+    await hall.enter(Client("/v1/uploads/key"))
+    await hall.enter(Client("/v1/push"))
+    assert hall.reached == ["/v1/uploads/key"]
+
+
 async def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """When nothing comes of a body for too long the request ends, at its beginning as in its midst."""
     monkeypatch.setattr(bodies, "SILENCE_S", 0.0)

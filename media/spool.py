@@ -13,7 +13,7 @@ import secrets
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -62,6 +62,11 @@ class Spool:
         free = shutil.disk_usage(self.folder).free - self._keep_free
         if free < expected:
             raise MediaError("storage_full", f"{expected} bytes to come, room for {max(free, 0)}")
+
+    def _write_in_room(self, descriptor: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
+        # What was announced says little: sizes may be left out, and others have been writing since.
+        self.check_room(sum(map(len, pieces)))
+        return self._write(descriptor, pieces, offset)
 
     def held(self, upload: uuid.UUID) -> int:
         """How many bytes of an upload are on disk and count. Blocks. Raises MediaError `upload_gone`."""
@@ -152,7 +157,7 @@ class Spool:
             if os.fstat(data).st_nlink == 0:
                 raise _gone(upload)
             files = Files(data, os.open(self._held(upload), os.O_RDWR))
-            return Turn(upload, files, partial(self.superseded, upload, token), self._syncing, self._write)
+            return Turn(upload, files, partial(self.superseded, upload, token), self._syncing, self._write_in_room)
         except BlockingIOError:
             os.close(data)
             return None

@@ -4,11 +4,13 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -252,6 +254,26 @@ def test_no_room_for_another(tmp_path: Path) -> None:
         spool.create(uuid.uuid4(), 1)
     assert caught.value.code == "storage_full"
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_is_to_stay_free_stays_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk that does not say its size stops where the free room of the disk ends, and what was written is held."""
+    used = 0
+
+    def write(descriptor: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
+        nonlocal used
+        written = os.pwritev(descriptor, pieces, offset)
+        used += written
+        return written
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_500_000 - used))
+    receiver = Receiver(Spool(tmp_path, 1_000_000, write), "sha256")
+    upload = new_upload(receiver)
+    with pytest.raises(AtOffset) as caught:
+        await take(receiver, upload, body(CONTENT))
+    receiver.close()
+    assert (caught.value.code, caught.value.offset) == ("storage_full", used)
+    assert 500_000 < used <= 1_500_000
 
 
 async def test_dropped_while_somebody_waits(receiver: Receiver) -> None:

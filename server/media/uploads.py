@@ -21,7 +21,7 @@ from server.media.rows import PARTIAL, Standing, StoredUpload, Wanted, new_uploa
 from server.media.shelf import Blob, Claim, Shelf, note_claim, note_stored
 from server.media.tables import uploads
 from server.storage.database import Database
-from sync.clock import Milliseconds
+from sync.clock import DAY_MS, Milliseconds
 from sync.errors import SyncError
 from sync.ids import RandomBytes, uuid7
 
@@ -35,6 +35,11 @@ class UploadRules(msgspec.Struct, frozen=True):
     largest: int
     daily: int
     life_ms: int
+
+    def expires_ms(self, created_ms: int, length: int | None) -> int:
+        """When an upload ends: of unknown length after the day in which its bytes count, or it could be filled later
+        without limit."""
+        return created_ms + (min(self.life_ms, DAY_MS) if length is None else self.life_ms)
 
 
 class Uploads:
@@ -194,11 +199,12 @@ class Uploads:
             size = admission.length
         else:
             size = admission.start + (admission.room if chunk.size is None else chunk.size)
+        expires_ms = self.rules.expires_ms(row.created_ms, admission.length)
         async with self._database.engine.begin() as connection:
             counted = await reserve(connection, row.device, row.id, size, self.rules.daily, self._now_ms())
-            changed = {"length": admission.length, "reserved": counted}
+            changed = {"length": admission.length, "reserved": counted, "expires_ms": expires_ms}
             await connection.execute(update(uploads).where(uploads.c.id == row.id).values(changed))
-        return msgspec.structs.replace(row, length=admission.length, reserved=counted)
+        return msgspec.structs.replace(row, length=admission.length, reserved=counted, expires_ms=expires_ms)
 
     async def _finished(self, row: StoredUpload, turn: Turn) -> Standing:
         """The upload; as a blob, if it has all its bytes and is no part of another. Raises MediaError."""
@@ -282,4 +288,5 @@ class Uploads:
 
     def _new_row(self, who: Identity, wanted: Wanted, length: int | None) -> StoredUpload:
         now = self._now_ms()
-        return new_upload(uuid7(now, self._random_bytes), who, wanted, length, now, now + self.rules.life_ms)
+        expires_ms = self.rules.expires_ms(now, length)
+        return new_upload(uuid7(now, self._random_bytes), who, wanted, length, now, expires_ms)

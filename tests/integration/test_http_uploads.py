@@ -277,7 +277,7 @@ def own_server(
     database_url: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[HttpServer]:
     """A server of the test's own, with small quotas."""
-    settings = {"media_daily_bytes": 300_000, "media_upload_hours": 2}
+    settings = {"media_daily_bytes": 300_000, "media_upload_hours": 48}
     with HttpServer(tmp_path_factory.mktemp("own"), database_url, **settings) as running:
         yield running
 
@@ -287,7 +287,7 @@ def test_expiry(own_server: HttpServer) -> None:
     phone = own_server.inspector()
     sent, done = Sent(phone), send(phone, photo())
     sent.patch(0, photo(10))
-    own_server.now_ms += 2 * HOUR_MS
+    own_server.now_ms += 48 * HOUR_MS
     assert sent.head().status_code == 410
     assert problem(sent.patch(10, b"x")) == (410, "upload_gone")
     assert done.head().headers["upload-offset"] == "1000"
@@ -313,6 +313,16 @@ def test_quota_of_deferred_lengths(own_server: HttpServer) -> None:
     sent = Sent(phone, None, Upload_Defer_Length="1")
     assert problem(sent.patch(0, photo(150_000))) == (429, "quota_exceeded")
     assert sent.offset == 0
+
+
+def test_a_length_that_is_not_told(own_server: HttpServer) -> None:
+    """An upload without a length lives for the day in which its bytes count; told its length, as long as others."""
+    phone = own_server.inspector()
+    endless, told = (Sent(phone, None, Upload_Defer_Length="1") for _ in range(2))
+    assert told.patch(0, photo(300), Upload_Length="1000").status_code == 204
+    own_server.now_ms += 24 * HOUR_MS
+    assert problem(endless.patch(0, photo(300))) == (410, "upload_gone")
+    assert told.offset == 300
 
 
 def test_quota_of_what_is_made_of_parts(own_server: HttpServer) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
+from PIL import Image
 
 from tests.films import box, film
 from tests.heic import heic
@@ -44,6 +45,14 @@ def with_size(jpeg: bytes, width: int, height: int) -> bytes:
     """A JPEG whose header lies about its size."""
     at = jpeg.index(b"\xff\xc0") + 5
     return jpeg[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 4 :]
+
+
+def with_scans(times: int, between: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes `times` times more, each of a few bytes and over all pixels."""
+    file = io.BytesIO()
+    Image.new("L", (640, 480)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    return jpeg[:-2] + between + jpeg[jpeg.rindex(b"\xff\xda") : -2] * times + jpeg[-2:]
 
 
 def archive() -> bytes:
@@ -91,6 +100,12 @@ def _lying() -> list[Bad]:
         _bad("text", b"GIF89a is what it says", "kind_unknown"),
         _bad("a page", b"<html><script>alert(1)</script></html>", "kind_unknown"),
         _bad("a JPEG that claims 4 gigapixels", with_size(jpeg, 65_500, 65_500), "picture_too_large"),
+        _bad("a JPEG of 8,000 scans", with_scans(8_000), "picture_too_large"),
+        _bad(
+            "a JPEG of scans behind a mark without a length",
+            with_scans(8_000, b"\xff\x01\xff\xff"),
+            "picture_too_large",
+        ),
         _bad("a JPEG of no size", with_size(jpeg, 0, 0), "file_unreadable"),
         _bad("a PNG of 400 megapixels in 400 kB", png_of_zeros(20_000, 20_000), "picture_too_large"),
         _bad("a PNG with a wrong checksum", bytes(damaged), "file_unreadable"),
@@ -143,6 +158,7 @@ def _harmless() -> list[Bad]:
     return [
         # The decoder fills the rest with grey and says nothing.
         _bad("a JPEG taller than its data", with_size(jpeg, 640, 9_000)),
+        _bad("a JPEG of 100 scans", with_scans(100)),
         _bad("a photo with its film behind it", jpeg + film()),
         _bad("a photo with a second one behind it, announced", _announcing(jpeg) + photo(Shot(seed=2))),
         _bad("a photo with padding behind it", jpeg + bytes(4_096)),

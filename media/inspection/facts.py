@@ -19,6 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Address space of the child, its program and libraries included."""
     pixels: Annotated[int, Meta(ge=1)] = 210_000_000
     """Of a JPEG, which is decoded at an eighth of its size: phones take up to 200 megapixels."""
+    scanned_pixels: Annotated[int, Meta(ge=1)] = 2_100_000_000
+    """Of a JPEG, counted anew for each of its scans: cameras write one, what is made for the web has about ten."""
     decoded_pixels: Annotated[int, Meta(ge=1)] = 50_000_000
     """Of a picture that must be decoded at full size: PNG, WebP, HEIC."""
     files_per_child: Annotated[int, Meta(ge=1)] = 200

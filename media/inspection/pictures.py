@@ -54,9 +54,8 @@ def decoded(path: Path, photo: PhotoFacts, side_px: int, limits: Limits, mode: s
 
     Raises Undecodable, MemoryError.
     """
-    most = limits.pixels if photo.media_type == _REDUCED else limits.decoded_pixels
-    _allowed(photo.width * photo.height, most)
-    return carefully(lambda: _decode(path, photo, side_px, most, mode))
+    _allow(photo.width * photo.height, photo, limits)
+    return carefully(lambda: _decode(path, photo, side_px, limits, mode))
 
 
 def carefully(decode: Callable[[], Image.Image]) -> Image.Image:
@@ -98,20 +97,24 @@ def fingerprint_source(path: Path, photo: PhotoFacts, limits: Limits) -> Image.I
     return decoded(path, photo, _FINGERPRINT_PX, limits, "L")
 
 
-def _decode(path: Path, photo: PhotoFacts, side_px: int, most: int, mode: str) -> Image.Image:
+def _decode(path: Path, photo: PhotoFacts, side_px: int, limits: Limits, mode: str) -> Image.Image:
     if photo.media_type == "image/heic" and not HEIC:
         raise Undecodable(CheckFinding("file_unreadable", "no HEIC decoder is installed: gridwalk[heic]"))
     with Image.open(path, formats=[FORMATS[photo.media_type or ""]]) as picture:
-        _allowed(picture.width * picture.height, most)
+        _allow(picture.width * picture.height, photo, limits)
         picture.draft(mode, _within(picture.size, side_px))
         picture.load()
         # One of several is decoded anew, in its first size, whenever something is done to it.
         return _flat(picture.copy() if getattr(picture, "is_animated", False) else picture, mode)
 
 
-def _allowed(pixels: int, most: int) -> None:
-    if pixels > most:
-        raise Undecodable(CheckFinding("picture_too_large", measured=pixels, threshold=most, unit="pixels"))
+def _allow(pixels: int, photo: PhotoFacts, limits: Limits) -> None:
+    most = limits.pixels if photo.media_type == _REDUCED else limits.decoded_pixels
+    for measured, threshold in ((pixels, most), (pixels * photo.scans, limits.scanned_pixels)):
+        if measured > threshold:
+            raise Undecodable(
+                CheckFinding("picture_too_large", measured=measured, threshold=threshold, unit="pixels")
+            )
 
 
 def _within(size: tuple[int, int], side_px: int) -> tuple[int, int]:

@@ -16,19 +16,24 @@ _MAX_PARTS = 100_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
-# A marker inside or after entropy-coded data: FF00 is a stuffed byte, FFD0 to FFD7 are restarts, FFFF is fill.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# A marker with a length, inside or after entropy-coded data: FF00 is a stuffed byte, FFD0 to FFD7 are restarts, FFFF is
+# fill, and FF01 stands alone.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 
 
 class Container(msgspec.Struct):
-    """A picture file's parts: EXIF as TIFF, XMP, size in pixels, and the offset at which the picture ends."""
+    """A picture file's parts: EXIF as TIFF, XMP, size in pixels, and the offset at which the picture ends.
+
+    `scans`: how often a JPEG goes over its pixels.
+    """
 
     tiff: bytes | None = None
     xmp: bytes | None = None
     width: int = 0
     height: int = 0
+    scans: int = 0
     end: int | None = None
     damaged: bool = False
 
@@ -57,6 +62,8 @@ def _jpeg(data: Source) -> Container:
         length = number(data, at, 2)
         if kind == _APP1:
             _take_app1(found, data, at + 2, at + length)
+        elif kind == _SCAN:
+            found.scans += 1
         elif kind in _FRAMES and found.width == 0:
             found.height, found.width = number(data, at + 3, 2), number(data, at + 5, 2)
         at += max(length, 2)

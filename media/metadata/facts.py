@@ -43,8 +43,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PhotoFacts(Origin, frozen=True, kw_only=True, omit_defaults=True):
     """What is read from a picture's container and EXIF, without decoding the picture.
 
-    `width` and `height` in pixels as stored, before `orientation` (1 to 8) turns it. `saved_ms` is the local time
-    of the last save, as if UTC. `exposure_tags` counts the camera settings that are written (of five). `editor`
+    `width` and `height` in pixels as stored, before `orientation` (1 to 8) turns it; a JPEG goes over them `scans`
+    times. `saved_ms` is the local time of the last save, as if UTC. `exposure_tags` counts the camera settings that are written (of five). `editor`
     is what XMP or the software tag name as the last tool. `size_bytes` is the file's length; the picture ends
     at `end` bytes, None where its end was not found. `damaged` is its structure, `exif_damaged` what it says.
     """
@@ -53,6 +53,7 @@ class PhotoFacts(Origin, frozen=True, kw_only=True, omit_defaults=True):
     size_bytes: int = 0
     width: int = 0
     height: int = 0
+    scans: int = 0
     end: int | None = None
     damaged: bool = False
     has_exif: bool = False

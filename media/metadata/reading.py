@@ -53,6 +53,7 @@ def photo_facts(media_type: MediaType, size_bytes: int, container: Container) ->
         size_bytes=size_bytes,
         width=container.width,
         height=container.height,
+        scans=container.scans,
         end=container.end,
         has_exif=bool(tags.image or tags.exif or tags.gps),
         damaged=container.damaged,

@@ -111,7 +111,7 @@ def create_app(settings: Settings, *, clock: Milliseconds = wall_clock_ms, check
     checker = MediaChecker(database, registry, inspector, SeenInDatabase(database), settings, clock)
     # A child of its own: readers do not wait for checks.
     drawing = Inspector(limits)
-    pictures = Pictures(media.shelf, drawing)
+    pictures = Pictures(media.shelf, drawing, clock)
     arrivals = Arrivals(
         database, media.shelf, media.references, queue, check or checker.check, pictures, clock, secrets.token_bytes
     )

@@ -16,8 +16,8 @@ _MAX_PARTS = 100_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
-# A marker with a length, inside or after entropy-coded data: FF00 is a stuffed byte, FFD0 to FFD7 are restarts, FFFF is
-# fill, and FF01 stands alone.
+# A marker with a length, inside or after entropy-coded data: FF00 is a stuffed byte, FFD0 to FFD7 are restarts,
+# FFFF is fill, and FF01 stands alone.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1

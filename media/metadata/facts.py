@@ -44,9 +44,10 @@ class PhotoFacts(Origin, frozen=True, kw_only=True, omit_defaults=True):
     """What is read from a picture's container and EXIF, without decoding the picture.
 
     `width` and `height` in pixels as stored, before `orientation` (1 to 8) turns it; a JPEG goes over them `scans`
-    times. `saved_ms` is the local time of the last save, as if UTC. `exposure_tags` counts the camera settings that are written (of five). `editor`
-    is what XMP or the software tag name as the last tool. `size_bytes` is the file's length; the picture ends
-    at `end` bytes, None where its end was not found. `damaged` is its structure, `exif_damaged` what it says.
+    times. `saved_ms` is the local time of the last save, as if UTC. `exposure_tags` counts the camera settings that
+    are written (of five). `editor` is what XMP or the software tag name as the last tool. `size_bytes` is the file's
+    length; the picture ends at `end` bytes, None where its end was not found. `damaged` is its structure,
+    `exif_damaged` what it says.
     """
 
     media_type: MediaType | None = None

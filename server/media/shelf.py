@@ -112,6 +112,13 @@ class Shelf:
         async with self._database.engine.begin() as connection:
             await note_claim(connection, claim)
 
+    async def sender(self, digest: str) -> str:
+        """Who sent the bytes first; "" where nobody is known to have."""
+        sent = select(media_claims.c.user).where(media_claims.c.digest == digest, media_claims.c.sent)
+        first = sent.order_by(media_claims.c.claimed_ms, media_claims.c.user).limit(1)
+        async with self._database.read_engine.connect() as connection:
+            return (await connection.execute(first)).scalar() or ""
+
     async def holds(self, blob: Blob) -> bool:
         """Whether the bytes are in the store, whole. Raises Unavailable."""
         return await self.bytes_of.size(blob.digest) == blob.size

@@ -69,7 +69,7 @@ class Desk:
         self.away = False
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.li = _person("li", DISTRICT)
-        pictures = Pictures(self.media.shelf, Inspector())
+        pictures = Pictures(self.media.shelf, Inspector(), lambda: self.now)
         self.arrivals = Arrivals(
             database,
             self.media.shelf,

@@ -206,7 +206,7 @@ class Stuck(Inspector):
 
 async def test_verdicts_do_not_wait_for_pictures(desk: Desk) -> None:
     """However long it takes to draw a photo smaller, verdicts come."""
-    pictures = Pictures(desk.media.shelf, Stuck())
+    pictures = Pictures(desk.media.shelf, Stuck(), lambda: desk.now)
     arrivals = Arrivals(
         desk.database,
         desk.media.shelf,

@@ -58,7 +58,7 @@ def judging(desk: Desk, verdict: Verdict) -> Arrivals:
         desk.media.references,
         desk.queue,
         check,
-        Pictures(desk.media.shelf, Inspector()),
+        Pictures(desk.media.shelf, Inspector(), lambda: desk.now),
         lambda: desk.now,
         os.urandom,
     )

@@ -28,6 +28,7 @@ TURN_CHECK_S = 0.2
 _LOCK_POLL_S = 0.02
 _LOCK_WAIT_S = 2.0
 _PRIVATE = 0o600
+_PIECE = 1024 * 1024
 _SYNCING_THREADS = 4
 
 
@@ -75,6 +76,18 @@ class Spool:
             turn.close()
             return turn.held
         return certain(notes)
+
+    def pieces(self, upload: uuid.UUID, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of an upload. Raises MediaError `upload_gone` where they are not there any more."""
+        try:
+            with self.data(upload).open("rb") as file:
+                while size and (piece := file.read(min(size, _PIECE))):
+                    yield piece
+                    size -= len(piece)
+        except FileNotFoundError as error:
+            raise _gone(upload) from error
+        if size:
+            raise _gone(upload)
 
     def drop(self, upload: uuid.UUID) -> None:
         """Remove the files of an upload, if there are any."""

@@ -24,7 +24,7 @@ class State(enum.StrEnum):
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """An upload of which `offset` of `length` bytes are held; `length` None: not told yet.
 
-    `final`: made from others, it takes no chunks. `expires_ms` is UTC ms.
+    `final`: made from others, it takes no chunks; `part`: others are made from it. `expires_ms` is UTC ms.
     """
 
     state: State = State.OPEN
@@ -32,11 +32,12 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None = None
     expires_ms: int
     final: bool = False
+    part: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether all bytes are held."""
-        return self.offset == self.length
+        """Whether all bytes are held, and what they are can be told."""
+        return self.offset == self.length and not self.part
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -72,8 +73,12 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 def check_alive(upload: Upload, now_ms: int) -> None:
-    """Raises MediaError `upload_gone` for an upload that has ended or is too old."""
-    if upload.state is State.ENDED or (upload.state is not State.COMPLETE and now_ms >= upload.expires_ms):
+    """Raises MediaError `upload_gone` for an upload that has ended or is too old.
+
+    One that is whole has been acknowledged to its last byte: it lasts until the store takes it.
+    """
+    lasts = upload.state is State.COMPLETE or (upload.state is State.OPEN and upload.whole)
+    if upload.state is State.ENDED or (not lasts and now_ms >= upload.expires_ms):
         raise MediaError("upload_gone", "the upload was ended or has expired")
 
 

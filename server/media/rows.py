@@ -60,7 +60,12 @@ class StoredUpload(msgspec.Struct, frozen=True):
     def at(self, offset: int) -> Upload:
         """As the rules see it, with `offset` bytes held."""
         return Upload(
-            state=self.state, offset=offset, length=self.length, expires_ms=self.expires_ms, final=self.final
+            state=self.state,
+            offset=offset,
+            length=self.length,
+            expires_ms=self.expires_ms,
+            final=self.final,
+            part=self.concat == PARTIAL,
         )
 
 

@@ -87,27 +87,30 @@ class Upkeep:
         due = select(uploads).where(uploads.c.state == State.OPEN, uploads.c.expires_ms <= now)
         async with self._database.read_engine.connect() as connection:
             rows = [upload_of(row) for row in await connection.execute(due)]
-        for row in rows:
-            await self._expire_one(row)
+        ended = sum([await self._expire_one(row) for row in rows])
         # Rows of a day count against quotas; after that nothing needs them.
         old = delete(uploads).where(uploads.c.state != State.OPEN, uploads.c.expires_ms <= now - DAY_MS)
         async with self._database.engine.begin() as connection:
             await connection.execute(old)
         await self._drop_strays()
-        return len(rows)
+        return ended
 
-    async def _expire_one(self, row: StoredUpload) -> None:
+    async def _expire_one(self, row: StoredUpload) -> bool:
+        """End an upload that was not finished in time; False for one that only waits for the store."""
         spool = self._uploads.receiver.spool
         try:
             held = await self._uploads.receiver.run(spool.held, row.id)
         except MediaError:
             held = 0
+        if row.at(held).whole:
+            return False
         await self._uploads.receiver.run(spool.drop, row.id)
         ended = {"state": State.ENDED, "reserved": max(held, SMALLEST)}
         async with self._database.engine.begin() as connection:
             await connection.execute(
                 update(uploads).where(uploads.c.id == row.id, uploads.c.state == State.OPEN).values(ended)
             )
+        return True
 
     async def _drop_strays(self) -> None:
         """Remove spool files without a row: of creations that broke off, and of finished uploads."""

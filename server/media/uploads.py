@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -25,7 +26,6 @@ from sync.clock import DAY_MS, Milliseconds
 from sync.errors import SyncError
 from sync.ids import RandomBytes, uuid7
 
-_COPY = 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
@@ -208,7 +208,7 @@ class Uploads:
 
     async def _finished(self, row: StoredUpload, turn: Turn) -> Standing:
         """The upload; as a blob, if it has all its bytes and is no part of another. Raises MediaError."""
-        if row.state is State.OPEN and turn.held == row.length and row.concat != PARTIAL:
+        if row.state is State.OPEN and row.at(turn.held).whole:
             try:
                 row = await self._finish(row, turn)
             except (SQLAlchemyError, Unavailable, OSError) as error:
@@ -253,17 +253,20 @@ class Uploads:
         return [standing.row for standing in standings]
 
     async def _join(self, row: StoredUpload, parts: Sequence[StoredUpload]) -> Standing:
-        async with self._spool.turn(row.id) as turn:
-            await self.receiver.run(self._copy, turn, parts)
-            return await self._finished(row, turn)
+        """Copy the parts into an upload and finish it; when that fails, the client learns of no upload."""
+        try:
+            async with self._spool.turn(row.id) as turn:
+                await self.receiver.run(self._copy, turn, parts)
+                return await self._finished(row, turn)
+        except MediaError:
+            with suppress(MediaError):
+                await self.end(row.id)
+            raise
 
     def _copy(self, turn: Turn, parts: Sequence[StoredUpload]) -> None:
         for part in parts:
-            with self._spool.data(part.id).open("rb") as file:
-                rest = part.length or 0
-                while rest and (piece := file.read(min(rest, _COPY))):
-                    turn.append([piece])
-                    rest -= len(piece)
+            for piece in self._spool.pieces(part.id, part.length or 0):
+                turn.append([piece])
         turn.keep(turn.end, None)
 
     async def _insert(self, row: StoredUpload, size: int) -> StoredUpload:

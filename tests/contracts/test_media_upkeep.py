@@ -11,12 +11,13 @@ from obstore.store import MemoryStore
 
 from field_schemas.access import Grant, Role
 from media.blobs import Blobs
-from media.errors import MediaError
-from media.uploads import State
+from media.errors import MediaError, Unavailable
+from media.uploads import Chunk, State
+from server.media.rows import PARTIAL
 from server.media.tables import blobs
 from sync.clock import DAY_MS
 from sync.messages import Outcome
-from tests.contracts.media_desk import DISTRICT, Desk
+from tests.contracts.media_desk import DISTRICT, Desk, body
 from tests.integration.media import digest_of, media_ref, photo
 from tests.unit.builders import GRID, new_id
 
@@ -219,6 +220,27 @@ async def test_store_that_fails_for_a_while(desk: Desk, monkeypatch: pytest.Monk
         patched.setattr(Blobs, "put", fails)
         upload = await desk.send(content)
     assert (await desk.media.uploads.look(upload)).offset == 1_000
+    assert await desk.media.upkeep.finish_left() == 1
+    assert await desk.stored(content)
+
+
+async def test_what_waits_for_the_store_does_not_expire(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload with all its bytes is kept for as long as the store fails, and then stored; a part of one expires."""
+    content = photo()
+
+    async def fails(*_: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Blobs, "put", fails)
+        upload = await desk.send(content)
+        part = await desk.begin(content, concat=PARTIAL)
+        await desk.media.uploads.append(part, Chunk(0, len(content)), body(content))
+        desk.now += 2 * DAY_MS
+        done = await desk.media.upkeep.collect()
+        assert done is not None
+        assert done.uploads == 1
+        assert (await desk.media.uploads.head(upload)).offset == 1_000
     assert await desk.media.upkeep.finish_left() == 1
     assert await desk.stored(content)
 

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -236,6 +238,23 @@ def test_concatenation_waits_for_its_parts(phone: Phone) -> None:
     part, other = Sent(phone, 500, Upload_Concat="partial"), Sent(phone, 500)
     assert problem(create(phone, None, Upload_Concat=f"final;{part.url}")) == (400, "upload_unfinished")
     assert problem(create(phone, None, Upload_Concat=f"final;{other.url}")) == (404, "upload_unknown")
+
+
+@pytest.mark.parametrize("left", [None, 100])
+def test_parts_whose_bytes_went_meanwhile(own_server: HttpServer, left: int | None) -> None:
+    """Where the bytes of a part are not there any more it is told as gone, and nothing of the whole is left."""
+    phone = own_server.inspector()
+    part = Sent(phone, 500, Upload_Concat="partial")
+    part.patch(0, photo(500))
+    folder = Path(own_server.settings.data_dir) / "uploads"
+    (data,) = folder.glob("*.data")
+    if left is None:
+        data.unlink()
+    else:
+        os.truncate(data, left)
+    before = sorted(folder.iterdir())
+    assert problem(create(phone, None, Upload_Concat=f"final;{part.url}")) == (410, "upload_gone")
+    assert sorted(folder.iterdir()) == before
 
 
 def test_parts_of_another_device(phone: Phone, server: HttpServer) -> None:

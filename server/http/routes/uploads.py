@@ -66,7 +66,7 @@ _CREATE = Operation(
         "创建上传 (tus 1.0.0)，地址在 Location 中", "Create an upload (tus 1.0.0); its address is in Location"
     ),
     status=201,
-    codes=(*_CHUNK, "digest_unsupported", "upload_unknown", "upload_unfinished", *REVOKED_TOO_CODES),
+    codes=(*_CHUNK, "digest_unsupported", "upload_unknown", "upload_gone", "upload_unfinished", *REVOKED_TOO_CODES),
     proof=True,
     token=True,
 )

@@ -94,12 +94,14 @@ class Spool:
         for path in (self.data(upload), self._held(upload), self._turn(upload)):
             path.unlink(missing_ok=True)
 
-    def leftovers(self, before_s: float) -> Iterator[uuid.UUID]:
+    def leftovers(self, before_s: float) -> set[uuid.UUID]:
         """The uploads with files that were last written before `before_s` (s since 1970)."""
-        for path in self.folder.glob("*.data"):
+        found = set()
+        for path in self.folder.iterdir():
             with suppress(FileNotFoundError, ValueError):
                 if path.stat().st_mtime < before_s:
-                    yield uuid.UUID(path.stem)
+                    found.add(uuid.UUID(path.stem))
+        return found
 
     def sync(self) -> None:
         """Bring the folder's entries to disk."""

@@ -197,6 +197,16 @@ async def test_stray_files_go(desk: Desk) -> None:
     assert left == {known.hex}
 
 
+@pytest.mark.parametrize("ending", ["held", "turn"])
+async def test_every_stray_file_goes(desk: Desk, ending: str) -> None:
+    """What a creation that was killed, or a request that came too late, left without any bytes is removed too."""
+    stray = desk.folder / "uploads" / f"{uuid.uuid4().hex}.{ending}"
+    stray.write_bytes(b"")
+    os.utime(stray, (0, 0))
+    await desk.media.upkeep.collect()
+    assert not stray.exists()
+
+
 async def test_left_by_a_process_that_ended(desk: Desk) -> None:
     """An upload whose last byte was taken by a process that then ended becomes a blob all the same."""
     content = photo()

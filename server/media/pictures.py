@@ -51,7 +51,7 @@ class Pictures:
         made = await self._shelf.bytes_of.picture(blob.digest, wish.name)
         if made is not None:
             return made
-        self._check_makeable(blob, wish)
+        await self._check_makeable(blob, wish)
         sender = await self._shelf.sender(blob.digest)
         if len(self._waiting) >= _AT_ONCE or self._waiting.count(sender) >= _OF_ONE:
             raise SyncError("overloaded", "other pictures are being made")
@@ -87,16 +87,18 @@ class Pictures:
         async with self._being_made.setdefault(wished, asyncio.Lock()):
             made = await self._shelf.bytes_of.picture(*wished)
             if made is None:
-                self._check_makeable(blob, wish)
+                await self._check_makeable(blob, wish)
                 made = await self._make(blob, wish)
             return made
 
-    def _check_makeable(self, blob: Blob, wish: Derivative) -> None:
-        """Raises MediaError `picture_unavailable` where that is known without trying."""
+    async def _check_makeable(self, blob: Blob, wish: Derivative) -> None:
+        """Raises MediaError `picture_unavailable` where that is known without trying, and `media_unknown`."""
         if blob.media_type not in _PICTURES:
             raise MediaError("picture_unavailable", f"{blob.media_type} is no picture")
         failed_ms, detail = self._failed.get((blob.digest, wish.name), (-_FAILED_MS, ""))
         if self._now_ms() < failed_ms + _FAILED_MS:
+            if await self._shelf.bytes_of.size(blob.digest) is None:
+                raise MediaError("media_unknown", f"{blob.digest} is not in the store")
             raise MediaError("picture_unavailable", detail)
 
     async def _make(self, blob: Blob, wish: Derivative) -> bytes:

@@ -31,7 +31,7 @@ async def arrivals(desk: Desk) -> AsyncIterator[Arrivals]:
         seen = SeenInDatabase(desk.database)
         checker = MediaChecker(desk.database, desk.registry, looking, seen, Thresholds(), now_ms)
         shelf, references = desk.media.shelf, desk.media.references
-        pictures = Pictures(shelf, looking)
+        pictures = Pictures(shelf, looking, now_ms)
         yield Arrivals(
             desk.database, shelf, references, desk.queue, checker.check, pictures, now_ms, os.urandom
         )  # fmt: skip

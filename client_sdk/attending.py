@@ -16,7 +16,7 @@ from client_sdk.store.writing import Kind, LocalWrite
 from field_schemas.record import FieldError, Record, RecordType
 from field_schemas.types.attention import Conflict, FieldConflict, Refusal
 from sync.ids import uuid7
-from sync.messages import Change
+from sync.messages import Change, Outcome
 
 
 class Side(enum.Enum):
@@ -113,8 +113,11 @@ class AttendingDevice(LocalDevice):
         Later work stays: fields that were set again since are kept, or disputed where people decide on them; elements
         of sets that were added again since come back with the next sync. Changes can be taken back one after the
         other, the last first. Where somebody else took the change back first, or nothing of it is left to take back,
-        the server refuses the undo. Raises NotAllowed (`already_undone` when this device knows of that) or Invalid.
+        the server refuses the undo. Raises NotAllowed (`already_undone` when this device knows of that,
+        `nothing_to_undo` of what was refused) or Invalid.
         """
+        if item.outcome is Outcome.REFUSED:
+            raise NotAllowed("nothing_to_undo", "the change was refused")
         if item.undone is not None:
             raise NotAllowed("already_undone", f"by version {item.undone}")
         if item.type not in self._parts.registry:
@@ -152,6 +155,8 @@ class AttendingDevice(LocalDevice):
     async def _again(self, refusal: Refusal, corrected: dict[str, Any], without: Collection[str] = ()) -> LocalWrite:
         """The refused change as a new one; the device's own copy knows more than the refusal, where it has one."""
         row, own = await self._store.run(asking.refused, refusal.record, refusal.change)
+        if row is None and refusal.code == "record_deleted":
+            raise NotAllowed("record_deleted", f"{refusal.record_type} {refusal.record} was deleted")
         deletes = own is not None and own.delete and not corrected
         try:
             spec = self._parts.registry.get(refusal.record_type)

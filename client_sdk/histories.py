@@ -35,10 +35,11 @@ class FieldChange(msgspec.Struct, frozen=True):
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a record with its verdict.
 
-    `at_ms` is when it was made, true UTC time, wrong by `error_ms` at most (None: no bound is known); the server
-    received it at `received_ms`. `reason` says why it was not simply applied. `patch` and `before` are plain values.
-    `undone` is the record's version that took it back, where one did. `place` and `grid` (a code or prefix) are where
-    the change left the record; of a refused one, where it says, or where the record was when its author saw it.
+    `at_ms` is when it was made, true UTC time, wrong by `error_ms` at most (None: no bound is known); the device's
+    own clock said `wall_ms`, and the server received it at `received_ms`. `reason` says why it was not simply
+    applied. `patch` and `before` are plain values. `undone` is the record's version that took it back, where one did.
+    `place` and `grid` (a code or prefix) are where the change left the record; of a refused one, where it says, or
+    where the record was when its author saw it.
     """
 
     change: uuid.UUID
@@ -48,6 +49,7 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     device: uuid.UUID
     at_ms: int
     error_ms: int | None
+    wall_ms: int | None
     received_ms: int
     outcome: Outcome
     code: str | None
@@ -107,6 +109,7 @@ def _item(spec: RecordType[Any] | None, response: HistoryResponse, entry: Histor
         device=entry.device,
         at_ms=entry.captured_ms,
         error_ms=entry.error_ms,
+        wall_ms=entry.wall_ms,
         received_ms=entry.received_ms,
         outcome=entry.outcome,
         code=entry.code,

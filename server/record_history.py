@@ -25,8 +25,8 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One change with its verdict. `captured_ms` is the estimated true time, wrong by `error_ms` at most; `place` and
-    `grid` are where the record was by it (sync.whereabouts)."""
+    """One change with its verdict. `captured_ms` is the estimated true time, wrong by `error_ms` at most; the
+    device's own clock said `wall_ms`. `place` and `grid` are where the record was by it (sync.whereabouts)."""
 
     change: uuid.UUID
     user: str
@@ -34,6 +34,7 @@ class Step(msgspec.Struct, frozen=True):
     seq: int
     captured_ms: int
     error_ms: int | None
+    wall_ms: int | None
     received_ms: int
     outcome: Outcome
     code: str | None
@@ -92,6 +93,7 @@ def _step(change: LoggedChange, fields: list[FieldChange] | None, where: Where) 
         seq=change.seq,
         captured_ms=change.captured_ms,
         error_ms=change.error_ms,
+        wall_ms=change.wall_ms,
         received_ms=change.received_ms,
         outcome=change.outcome,
         code=change.code,

@@ -89,6 +89,7 @@ def _entry(change: LoggedChange, where: Where, undone: Mark | None) -> HistoryEn
         version=change.version,
         captured_ms=change.captured_ms,
         error_ms=change.error_ms,
+        wall_ms=change.wall_ms,
         received_ms=change.received_ms,
         fields=msgspec.Raw(change.fields),
         before=msgspec.Raw(change.before),

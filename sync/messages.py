@@ -194,7 +194,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     """One change of a record's history, with its verdict.
 
     `fields` is what it set, `before` what the fields it really changed had been; both as the reader may see them.
-    `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown). `undone` is the record's
+    `captured_ms` is the estimated true time, wrong by `error_ms` at most (absent: unknown), `wall_ms` what the
+    device's own clock said then. `undone` is the record's
     version that took it back. `place` and `grid` are where the record was by it (sync.whereabouts), absent where the
     reader may not read that.
     """
@@ -208,6 +209,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     version: int
     captured_ms: int
     error_ms: int | None = None
+    wall_ms: int | None = None
     received_ms: int
     fields: msgspec.Raw
     before: msgspec.Raw

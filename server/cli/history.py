@@ -31,6 +31,8 @@ _OUTCOMES = {
     Outcome.REFUSED: Label("已退回", "refused"),
 }
 _UNITS = ((3_600_000, " h"), (60_000, " min"), (1_000, " s"))
+_WRONG_MS = 60_000
+"""A device's clock that is off by more than this, and by more than is known for sure, is worth a word."""
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -47,7 +49,8 @@ class _Found(msgspec.Struct, frozen=True):
 def history(record_id: str, as_json: bool) -> None:
     """Show every change ever sent for a RECORD 历史: who changed which field when and where, from what to what.
 
-    The time is the estimated true time of capture with its error bound (±? where none is known). Where is the grid
+    The time is the estimated true time of capture with its error bound (±? where none is known); a device whose clock
+    was wrong is marked. Where is the grid
     and the position of the record as the change left it; of a refused one, as it says. A value that was
     wished for but does not stand, because the change was refused or another one won, is shown in (brackets). All
     fields are shown, also those that few roles may read.
@@ -121,13 +124,24 @@ def _print(record: uuid.UUID, found: _Found, steps: list[Step], registry: Regist
 
 
 def _rows(step: Step, spec: RecordType[Any] | None, devices: Mapping[uuid.UUID, str]) -> Iterator[tuple[str, ...]]:
-    device = devices.get(step.device, str(step.device))
+    device = f"{devices.get(step.device, str(step.device))}{_clock(step)}"
     head = (moment_within(step.captured_ms, step.error_ms), step.user, device, _where(step), _verdict(step))
     lines = [(_label(spec, change.field), _values(change)) for change in step.fields]
     if step.deletes:
         lines.insert(0, ("", say("删除", "deletes the record")))
     for number, line in enumerate(lines or [("", "")]):
         yield (*(head if number == 0 else ("",) * len(head)), *line)
+
+
+def _clock(step: Step) -> str:
+    """That the device's clock was wrong, and by how much."""
+    off_ms = (step.wall_ms if step.wall_ms is not None else step.captured_ms) - step.captured_ms
+    if step.error_ms is None or abs(off_ms) <= max(_WRONG_MS, step.error_ms):
+        return ""
+    off = _length(abs(off_ms))
+    return say(
+        f"（时钟{'快' if off_ms > 0 else '慢'} {off}）", f" (clock {off} {'ahead' if off_ms > 0 else 'behind'})"
+    )
 
 
 def _where(step: Step) -> str:
@@ -169,8 +183,12 @@ def moment_within(time_ms: int, error_ms: int | None) -> str:
 def _bound(error_ms: int | None) -> str:
     if error_ms is None:
         return "±?"
+    return f"±{_length(error_ms)}"
+
+
+def _length(time_ms: int) -> str:
     for size, unit in _UNITS:
-        if error_ms > size:
+        if time_ms > size:
             # Rounded up: a bound must not promise more than it holds.
-            return f"±{-(-error_ms // size)}{unit}"
-    return "±1 s"
+            return f"{-(-time_ms // size)}{unit}"
+    return "1 s"

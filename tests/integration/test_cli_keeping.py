@@ -182,6 +182,20 @@ def test_history(city: HttpServer, gridwalk: Gridwalk) -> None:
     assert vain[1:6] == [phone.user, "phone", GRID, why, "State"]
 
 
+def test_history_tells_of_wrong_clocks(city: HttpServer, gridwalk: Gridwalk) -> None:
+    """A device whose clock was wrong is marked with how wrong it was; one whose clock was right is not."""
+    phone = city.inspector()
+    right, wrong = phone.change(), phone.change()
+    wrong |= {"record": right["record"], "base": 1, "fields": {"text": "y"}}
+    wrong["captured"] = wrong["captured"] | {"wall_ms": city.now_ms - 2 * 3_600_000, "error_ms": 40}
+    right["captured"] = right["captured"] | {"error_ms": 40}
+    phone.verdict(right, wrong)
+    printed = gridwalk.well("history", right["record"])
+    assert (printed.count("clock 2 h behind"), printed.count("clock")) == (1, 1)
+    told = json.loads(gridwalk.well("history", right["record"], "--json"))
+    assert [step["captured_ms"] - step["wall_ms"] for step in told["steps"]] == [0, 2 * 3_600_000]
+
+
 def test_history_in_chinese(city: HttpServer, gridwalk: Gridwalk) -> None:
     """Labels and verdicts are in the language of the user."""
     record, _, _ = a_life(city)

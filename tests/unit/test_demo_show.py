@@ -72,6 +72,7 @@ def changed(field: FieldChange) -> HistoryItem:
         device=uuid.UUID(int=3),
         at_ms=0,
         error_ms=None,
+        wall_ms=None,
         received_ms=0,
         outcome=Outcome.APPLIED,
         code=None,

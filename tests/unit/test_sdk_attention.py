@@ -14,8 +14,10 @@ from client_sdk.errors import Invalid, NotAllowed
 from field_schemas.access import Grant, Role
 from field_schemas.types.attention import Conflict
 from field_schemas.types.component import Component
+from field_schemas.types.finding import Note
+from sync.messages import Outcome
 from tests.fake_server import FakeServer
-from tests.phones import NEXT_STREET, STREET, city, component, phone
+from tests.phones import GRID, NEXT_STREET, STREET, city, component, opened, phone
 
 
 @pytest.fixture
@@ -214,3 +216,33 @@ async def test_a_refused_creation_is_closed_as_a_whole(tmp_path: Path, server: F
         got = await zhao.get(Component, record)
         assert (got and (got.name, got.inspections)) == (("新井盖", 2) if how == "applied" else None)
         assert await zhao.needs_attention() == []
+
+
+async def test_work_on_a_deleted_record_cannot_be_sent_again(tmp_path: Path, server: FakeServer) -> None:
+    """A change that was refused because its record was deleted is not made a creation without its other fields."""
+    async with phone(tmp_path, server, "li") as li, opened(tmp_path / "other.db", server) as other:
+        await other.sign_in("li", "secret")
+        made = await li.create(Note(grid=GRID, text="x"))
+        await li.sync()
+        await other.sync()
+        await li.delete(made)
+        await li.sync()
+        await other.update(made, text="y")
+        await other.sync()
+        (refusal,) = await other.refusals()
+        with pytest.raises(NotAllowed, match="record_deleted"):
+            await other.resend(refusal)
+
+
+async def test_what_was_refused_is_not_undone(tmp_path: Path, server: FakeServer) -> None:
+    """The undo of a refused change says that there is nothing to take back."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component())
+        await li.sync()
+        server.add_user("li", Grant(STREET, Role.STEWARD))
+        await li.update(made, condition="damaged")
+        await li.sync()
+        *_, item = await li.history(made)
+        assert item.outcome is Outcome.REFUSED
+        with pytest.raises(NotAllowed, match="nothing_to_undo"):
+            await li.undo(item)

@@ -149,8 +149,8 @@ class Device(MediaDevice):
         if row is not None and row.version < max((item.version for item in items), default=0):
             # What is undone later must be here.
             fetched = await self._connection.fetch(FetchRequest([record.id], self._exchange(None).types))
-            for newer in fetched.records:
-                await self._store.run(exchanging.take_newer, newer)
+            with contextlib.suppress(exchanging.OtherContents):
+                await self._store.run(exchanging.take_newer, fetched)
         return items
 
     @asynccontextmanager

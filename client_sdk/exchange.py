@@ -13,6 +13,7 @@ from client_sdk.reports import OnProgress, Progress, SyncReport, VerifyReport
 from client_sdk.sessions import Sessions
 from client_sdk.signed import Traffic
 from client_sdk.store import exchanging
+from client_sdk.store.exchanging import OtherContents
 from client_sdk.store.meta import Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from client_sdk.verification import TooDifferent, Verification
@@ -66,6 +67,9 @@ class Exchange:
             except Restarted:
                 # What was unknown before is no proof of a loss: the contents are read anew.
                 unknown = None
+            except OtherContents:
+                unknown = None
+                await self._pull.begin_with_others()
             except Unknown as error:
                 unknown = error
             else:

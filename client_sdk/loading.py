@@ -37,7 +37,10 @@ class SnapshotLoader:
         self._told = told
 
     async def load(self, offers: list[str]) -> None:
-        """Load one of the snapshots offered: the one that was begun, or the first. Raises SnapshotUseless."""
+        """Load one of the snapshots offered: the one that was begun, or the first.
+
+        Raises SnapshotUseless, OtherContents.
+        """
         begun = await self._store.run(_loading)
         try:
             if begun is None:

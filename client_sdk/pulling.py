@@ -1,6 +1,5 @@
 """The reading part of a sync: pages and snapshots, until nothing is left to read."""
 
-import uuid
 from collections.abc import Callable
 
 import msgspec
@@ -11,6 +10,7 @@ from client_sdk.loading import SnapshotLoader, SnapshotUseless
 from client_sdk.reports import Progress
 from client_sdk.sessions import Sessions
 from client_sdk.store import exchanging, loading
+from client_sdk.store.exchanging import OtherContents
 from client_sdk.store.meta import Loading, Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from sync.authority import authority_tag
@@ -24,7 +24,7 @@ _CURSOR_OF_NO_USE = ("cursor_invalid", "cursor_expired", "epoch_changed")
 
 
 class Restarted(Exception):
-    """The server's contents are to be read from the beginning, and may lack own work."""
+    """The server's contents, which are the same, are to be read from the beginning."""
 
 
 class Pulling:
@@ -59,14 +59,14 @@ class Pulling:
         self.along: PullResponse | None = None
 
     async def all(self) -> None:
-        """Pull to the end. Raises Offline, SignInNeeded, Rejected, and Restarted where it is to be begun anew."""
+        """Pull to the end. Raises Offline, SignInNeeded, Rejected, and Restarted or OtherContents where it is to be
+        begun anew."""
         more = True
         while more:
             page = await self._completed(await self._page())
             before = await self._store.run(_progressed)
             if before.epoch not in (None, page.epoch):
-                await self.start_over(None)
-                raise Restarted
+                raise OtherContents
             await self._know_grants(page)
             self._stamps.observe(page.stamp)
             pulled = await self._store.run(exchanging.take_page, page, self._clock.anchor, self._stamps.last)
@@ -89,11 +89,10 @@ class Pulling:
             loaded=[begun.snapshot.cursor] if begun is not None and begun.is_complete else [],
         )
 
-    async def start_over(self, epoch: uuid.UUID | None) -> None:
-        """Have everything read from the beginning; `epoch` None: from contents that are others."""
-        await self._store.run(exchanging.start_over, epoch)
-        if epoch is None:
-            self._replaced()
+    async def begin_with_others(self) -> None:
+        """Have everything read from the beginning, from contents that are others."""
+        await self._store.run(exchanging.start_over, None)
+        self._replaced()
 
     async def _load(self, offers: list[str]) -> None:
         """Load a snapshot, or do without: what a part of one brought is of use only with all that follows it."""
@@ -118,6 +117,7 @@ class Pulling:
         for start in range(0, len(lacking), MAX_FETCH):
             request = FetchRequest(lacking[start : start + MAX_FETCH], self._types)
             fetched = await self._connection.fetch(request)
+            exchanging.expect(fetched.epoch, of=page.epoch)
             records += fetched.records
             forget += fetched.forget
         return msgspec.structs.replace(page, records=records, forget=forget)
@@ -138,7 +138,9 @@ class Pulling:
         except Rejected as error:
             if progressed.cursor is None or error.code not in _CURSOR_OF_NO_USE:
                 raise
-            await self.start_over(None if error.code == "epoch_changed" else progressed.epoch)
+            if error.code == "epoch_changed":
+                raise OtherContents from error
+            await self._store.run(_start_over)
             raise Restarted from error
 
     def _tell_loaded(self, records: int, left: int) -> None:

@@ -88,7 +88,7 @@ class Pushing:
         self.verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
             self._pulling.along = None
-            await self._pulling.start_over(None)
+            await self._pulling.begin_with_others()
             await self.reconcile()
 
     async def _adapt(self, error: Rejected, batch: list[Change]) -> None:

@@ -45,7 +45,10 @@ class Verification:
         self._suspects: set[uuid.UUID] = set()
 
     async def run(self, scopes: Iterable[str]) -> VerifyReport:
-        """Check the copies in `scopes`, which the last pull named, and repair them. Raises TooDifferent."""
+        """Check the copies in `scopes`, which the last pull named, and repair them.
+
+        Raises TooDifferent, OtherContents.
+        """
         checked = sorted(scopes)
         own = await self._own_digests({feed_key(scope) for scope in checked})
         for number, scope in enumerate(checked, 1):

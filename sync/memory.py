@@ -98,7 +98,7 @@ class MemorySnapshots:
             SnapshotBlock(len(block), records, hashlib.sha256(block).hexdigest())
             for block, records in zip(kept.blocks, kept.records, strict=True)
         ]
-        return SnapshotResponse(Snapshot(f"{digest}-{kept.content}", cursor, blocks, kept.apart))
+        return SnapshotResponse(Snapshot(f"{digest}-{kept.content}", cursor, blocks, kept.apart, key.epoch))
 
     async def content(self, tx: ReadTransaction, reader: Actor, snapshot: str, now_ms: int) -> bytes:
         """The whole content. Raises SyncError `not_found` or `scope_denied`."""

@@ -152,13 +152,14 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that the reader may see in a scope, as of one moment: `blocks` that follow each other in the content `id`.
 
     `apart` are further records of the scope, to be fetched by id before the blocks. With all of it stored, `cursor`
-    goes into PullRequest.loaded.
+    goes into PullRequest.loaded. `epoch` is as in PullResponse (None: a server of before).
     """
 
     id: str
     cursor: str
     blocks: list[SnapshotBlock]
     apart: list[uuid.UUID] = []
+    epoch: uuid.UUID | None = None
 
 
 class SnapshotResponse(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -258,10 +259,15 @@ class FetchRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FetchResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Those of the records that the reader may see; the others are to be forgotten."""
+    """Those of the records that the reader may see; the others are to be forgotten.
+
+    `epoch` is as in PullResponse (None: a server of before); nothing is to be taken of other contents than those that
+    are being read.
+    """
 
     records: list[WireRecord]
     forget: list[uuid.UUID] = []
+    epoch: uuid.UUID | None = None
 
 
 class ReceiptRequest(msgspec.Struct, frozen=True, omit_defaults=True):

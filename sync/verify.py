@@ -52,7 +52,8 @@ async def fetch(
     sight = Sight(registry, reader, now_ms, request.types)
     stored = await tx.records(request.ids)
     shown = {record.id: wire for record in stored.values() if (wire := sight.show(record)) is not None}
-    return FetchResponse(list(shown.values()), [one for one in dict.fromkeys(request.ids) if one not in shown])
+    hidden = [one for one in dict.fromkeys(request.ids) if one not in shown]
+    return FetchResponse(list(shown.values()), hidden, await tx.epoch())
 
 
 def repairs(

@@ -17,6 +17,10 @@ from sync.delta import applied, fits
 from sync.messages import FetchResponse, Outcome, PullResponse, PushResponse, WireRecord
 
 
+class OtherContents(Exception):
+    """The server's contents were replaced: they are to be read from the beginning, and may lack own work."""
+
+
 class Pulled(msgspec.Struct, frozen=True):
     """What a page brought: records received, and records dropped because they are not for this reader any more."""
 
@@ -75,17 +79,32 @@ def reconcile(tables: Tables, response: PushResponse) -> None:
     continue_from(tables, response.held + 1)
 
 
+def expect(epoch: uuid.UUID | None, *, of: uuid.UUID | None) -> None:
+    """Have an answer of contents `epoch` (None: a server of before does not say) be one of the contents `of`.
+
+    Raises OtherContents: these may lack what was applied to the others, in later versions too.
+    """
+    if epoch not in (None, of):
+        raise OtherContents
+
+
 def take_fetched(tables: Tables, response: FetchResponse) -> Pulled:
-    """Store records that were asked for by id: what the server says is right, whatever is here."""
+    """Store records that were asked for by id: what the server says is right, whatever is here.
+
+    Raises OtherContents.
+    """
+    expect(response.epoch, of=tables.meta.progressed.epoch)
     store_records(tables, response.records)
     return Pulled(len(response.records), _forget(tables, [record.bytes for record in response.forget]))
 
 
-def take_newer(tables: Tables, record: WireRecord) -> None:
-    """Store a record where it is newer than what is here."""
-    row = tables.records.get(record.id)
-    if row is None or row.version < record.version:
-        store_records(tables, [record])
+def take_newer(tables: Tables, response: FetchResponse) -> None:
+    """Store those records of the same contents that are newer than what is here. Raises OtherContents."""
+    expect(response.epoch, of=tables.meta.progressed.epoch)
+    for record in response.records:
+        row = tables.records.get(record.id)
+        if row is None or row.version < record.version:
+            store_records(tables, [record])
 
 
 def lacking(tables: Tables, page: PullResponse) -> list[uuid.UUID]:

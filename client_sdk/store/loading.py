@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from client_sdk.store.exchanging import store_records, take_fetched
+from client_sdk.store.exchanging import expect, store_records, take_fetched
 from client_sdk.store.meta import Loading
 from client_sdk.store.records import NewRow, Place, place_in
 from client_sdk.store.schema import drop_record_indexes, index_records
@@ -26,7 +26,8 @@ _NOWHERE: Place = (None, None, None)
 
 
 def begin(tables: Tables, scope: str, snapshot: Snapshot, types: dict[str, int]) -> Loading:
-    """From now on this snapshot is being loaded."""
+    """From now on this snapshot is being loaded. Raises OtherContents."""
+    expect(snapshot.epoch, of=tables.meta.progressed.epoch)
     tables.meta.loading = loading = Loading(scope, snapshot, types)
     (present,) = tables.db.execute("SELECT count(*) FROM records").fetchone()
     if loading.left * _WORTH_IT > present:
@@ -60,7 +61,10 @@ def take_block(tables: Tables, block: bytes) -> Loading:
 
 
 def take_apart(tables: Tables, asked: set[uuid.UUID], response: FetchResponse) -> Loading:
-    """Store records that stand apart of the snapshot, as the server answered when it was `asked` for them."""
+    """Store records that stand apart of the snapshot, as the server answered when it was `asked` for them.
+
+    Raises OtherContents.
+    """
     loading = tables.meta.loading
     if loading is None:
         raise RuntimeError("no snapshot is being loaded")

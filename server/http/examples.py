@@ -97,6 +97,7 @@ SNAPSHOT_ANSWER: dict[str, Any] = {
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             }
         ],
+        "epoch": _EPOCH,
     }
 }
 DIGESTS: dict[str, Any] = {"scope": "grid:440304007", "prefix": "a6"}
@@ -106,7 +107,7 @@ DIGESTS_ANSWER: dict[str, Any] = {
     "records": [[_RECORD, 1041]],
 }
 FETCH: dict[str, Any] = {"ids": [_RECORD, _CHANGE]}
-FETCH_ANSWER: dict[str, Any] = {"records": PULL_ANSWER["records"], "forget": [_CHANGE]}
+FETCH_ANSWER: dict[str, Any] = {"records": PULL_ANSWER["records"], "forget": [_CHANGE], "epoch": _EPOCH}
 HISTORY: dict[str, Any] = {
     "record": _RECORD,
     "type": "finding",

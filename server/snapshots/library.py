@@ -81,7 +81,7 @@ class Snapshots:
             if found is None:
                 return SnapshotResponse()
             cursor = cursor_behind(found.key, found.made, reader, request, self._now_ms())
-            return SnapshotResponse(Snapshot(found.id, cursor, found.blocks, found.apart))
+            return SnapshotResponse(Snapshot(found.id, cursor, found.blocks, found.apart, found.key.epoch))
 
         return give
 

@@ -123,6 +123,12 @@ async def test_fetch_shows_no_more_than_pull(office: Office) -> None:
     assert there in answer.forget
 
 
+async def test_fetch_names_the_contents(office: Office) -> None:
+    """What is fetched says of which contents it is, as a page does."""
+    here, _ = await put(office)
+    assert (await get(office, inspector("li"), here)).epoch == (await office.read(inspector("li"))).epoch
+
+
 async def pushed(office: Office, author: Actor, count: int) -> list[uuid.UUID]:
     changes = [office.change(author, "component", new_id(), component()) for _ in range(count)]
     assert isinstance(await office.submit(author, *changes), PushResponse)

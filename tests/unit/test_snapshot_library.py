@@ -77,6 +77,13 @@ async def test_not_of_a_small_area(office: Office, tmp_path: Path) -> None:
     assert contents(tmp_path) == 0
 
 
+async def test_names_the_contents(office: Office, library: Snapshots) -> None:
+    """A snapshot says of which contents it is, as a page does."""
+    snapshot = await asked(library)
+    assert snapshot is not None
+    assert snapshot.epoch == (await office.read(READER)).epoch
+
+
 async def test_few_kinds_of_old_programs(library: Snapshots, tmp_path: Path) -> None:
     """Of one area there are snapshots for eight sets of types that a device may name, and for the program's own."""
     for name in sorted(TYPES)[:8]:

@@ -1,0 +1,144 @@
+"""A restore from backup between two requests of one sync: answers of other contents are not taken for those read."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from client_sdk.device import Device
+from client_sdk.errors import Offline
+from field_schemas.types.component import Component
+from sync.memory import State
+from tests.fake_server import FakeServer, lost
+from tests.phones import city, component, finding, phone
+from tests.unit.test_own_work_in_sight import hold_back
+from tests.unit.test_sdk_reset import purge
+
+FETCH = "/v1/records/fetch"
+
+
+def restore_before(server: FakeServer, path: str, backup: State) -> None:
+    """Go back to `backup` just before the first request to `path`, and break the network after the next fetch."""
+    seen: set[str] = set()
+
+    async def fault(request: httpx.Request) -> httpx.Response | None:
+        server.faults.append(fault)
+        if FETCH in seen:
+            return await lost(request)
+        if request.url.path == path and path not in seen:
+            await server.restore(backup)
+        seen.add(request.url.path)
+        return None
+
+    server.faults.append(fault)
+
+
+async def worn(device: Device) -> list[str | None]:
+    return [one.condition for one in await device.find(Component)]
+
+
+async def test_applied_work_stays_when_what_a_page_leaves_out_is_of_other_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied stays in sight though the contents that lost it answer what the page before them left out."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        hold_back(monkeypatch, server)
+        await li.update(made, condition="worn")
+        restore_before(server, FETCH, backup)
+        with pytest.raises(Offline):
+            await li.sync()
+        assert await worn(li) == ["worn"]
+
+
+async def test_applied_work_stays_when_a_repair_is_of_other_contents(tmp_path: Path) -> None:
+    """What was applied stays in sight though a verification compares the copies with contents that lost it."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+        await li.sync()
+        restore_before(server, "/v1/digests", backup)
+        with pytest.raises(Offline):
+            await li.verify()
+        assert await worn(li) == ["worn"]
+
+
+async def test_applied_work_stays_when_a_history_is_of_other_contents(tmp_path: Path) -> None:
+    """What was applied stays in sight though its author looks at the history that others went on with without it."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+        await li.sync()
+        await server.restore(backup)
+        await chen.sync()
+        (same,) = await chen.find(Component)
+        await chen.update(same, remark="之后")
+        await chen.sync()
+        (seen,) = await li.find(Component)
+        await li.history(seen)
+        assert await worn(li) == ["worn"]
+
+
+async def test_work_that_a_restore_in_the_middle_lost_is_sent_again_in_the_same_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync that meets other contents half way begins anew and brings them what they lack."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+
+        async def restored(_request: httpx.Request) -> None:
+            monkeypatch.undo()
+            await server.restore(backup)
+
+        hold_back(monkeypatch, server)
+        server.faults.extend([None, restored])
+        report = await li.sync()
+        assert (report.verdicts, await worn(li)) == ({"applied": 2}, ["worn"])
+
+
+async def test_applied_work_stays_when_a_snapshot_is_of_other_contents(tmp_path: Path) -> None:
+    """What was applied stays in sight though a snapshot, asked for after the page that offered it, lacks it."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+        await li.sync()
+        await chen.create(finding())
+        await chen.sync()
+        await purge(server)
+        server.snapshot_from = 1
+
+        async def restored(request: httpx.Request) -> None:
+            if request.url.path != "/v1/snapshots":
+                server.faults.append(restored)
+                return
+            await server.restore(backup)
+            await chen.sync()
+            (same,) = await chen.find(Component)
+            await chen.update(same, remark="之后")
+            await chen.sync()
+            server.faults.append(break_before_pull)
+
+        async def break_before_pull(request: httpx.Request) -> httpx.Response | None:
+            server.faults.append(break_before_pull)
+            return await lost(request) if request.url.path in ("/v1/pull", "/v1/push") else None
+
+        server.faults.append(restored)
+        with pytest.raises(Offline):
+            await li.sync()
+        assert await worn(li) == ["worn"]

@@ -99,12 +99,20 @@ def take_fetched(tables: Tables, response: FetchResponse) -> Pulled:
 
 
 def take_newer(tables: Tables, response: FetchResponse) -> None:
-    """Store those records of the same contents that are newer than what is here. Raises OtherContents."""
-    expect(response.epoch, of=tables.meta.progressed.epoch)
-    for record in response.records:
-        row = tables.records.get(record.id)
-        if row is None or row.version < record.version:
-            store_records(tables, [record])
+    """Store those records that are newer than what is here of the same contents. Raises OtherContents.
+
+    What is here from before reading began anew stays as it is: that it has left the user's sight is told of no record
+    that was not read since.
+    """
+    progressed = tables.meta.progressed
+    expect(response.epoch, of=progressed.epoch)
+    known = tables.records.known([wire.id.bytes for wire in response.records])
+
+    def is_newer(wire: WireRecord) -> bool:
+        here = known.get(wire.id.bytes)
+        return here is not None and here.round == progressed.round and here.version < wire.version
+
+    store_records(tables, [wire for wire in response.records if is_newer(wire)])
 
 
 def lacking(tables: Tables, page: PullResponse) -> list[uuid.UUID]:

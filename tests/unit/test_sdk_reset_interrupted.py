@@ -7,10 +7,11 @@ import pytest
 
 from client_sdk.errors import Offline
 from field_schemas.access import Grant, Role
+from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
 from sync.memory import MemoryStore
 from tests.fake_server import lost
-from tests.phones import GRID, NEXT_STREET, city, finding, phone
+from tests.phones import GRID, NEXT_STREET, city, component, finding, phone
 
 
 @pytest.mark.parametrize("call", range(4))
@@ -63,3 +64,25 @@ async def test_work_sent_again_makes_no_record_of_what_was_forgotten(tmp_path: P
         with contextlib.suppress(Offline):
             await li.sync()
         assert await li.get(Finding, made.id) is None
+
+
+async def test_what_its_history_brought_amid_a_reset_goes_with_its_scope(tmp_path: Path) -> None:
+    """A record whose history was looked up before the contents were read anew goes where it has moved away since."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
+        made = await chen.create(component())
+        await chen.sync()
+        await li.sync()
+        await server.restore(server.state)
+        server.faults.extend([None, None, lost])
+        with pytest.raises(Offline):
+            await li.sync()
+        await chen.update(made, remark="改")
+        await chen.sync()
+        (seen,) = await li.find(Component)
+        await li.history(seen)
+        await chen.update(made, grid="440304002001001")
+        await chen.sync()
+        server.snapshot_from = 1
+        await li.sync()
+        assert await li.find(Component) == []

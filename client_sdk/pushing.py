@@ -1,5 +1,6 @@
 """The sending part of a sync: what waits in the outbox, in batches, and what the server says of it."""
 
+import uuid
 from collections import Counter
 from collections.abc import Callable
 
@@ -79,23 +80,30 @@ class Pushing:
 
     async def _request(self, batch: list[Change]) -> PushRequest:
         """The push of `batch`, which brings the first page along where nothing is left to push after it."""
-        last = await self._store.run(_pending_count) == len(batch)
-        return PushRequest(batch, await self._pulling.next_page() if last else None)
+        pending, epoch = await self._store.run(_standing)
+        return PushRequest(batch, await self._pulling.next_page() if pending == len(batch) else None, epoch)
 
     async def _settle(self, response: PushResponse) -> None:
         self._pulling.along = response.page
         known = (await self._store.run(_progressed)).epoch
         self.verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
-            self._pulling.along = None
-            await self._pulling.begin_with_others()
-            await self.reconcile()
+            await self._begin_with_others()
+
+    async def _begin_with_others(self) -> None:
+        self._pulling.along = None
+        await self._pulling.begin_with_others()
+        await self.reconcile()
 
     async def _adapt(self, error: Rejected, batch: list[Change]) -> None:
-        """Number the changes as the server expects, or send fewer at once; raise what neither helps against."""
+        """Number the changes as the server expects, send what new contents lack, or send fewer at once; raise what
+        none of this helps against."""
         if error.expected is not None and self._renumberings:
             self._renumberings -= 1
             await self._store.run(exchanging.continue_from, error.expected)
+        elif error.code == "epoch_changed" and self._renumberings:
+            self._renumberings -= 1
+            await self._begin_with_others()
         elif error.code in ("body_too_large", "batch_too_large") and len(batch) > 1:
             self._limit = len(batch) // 2
         else:
@@ -104,6 +112,11 @@ class Pushing:
 
 def _pending_count(tables: Tables) -> int:
     return tables.outbox.pending_count()
+
+
+def _standing(tables: Tables) -> tuple[int, uuid.UUID | None]:
+    """How many changes wait, and which contents this device knows."""
+    return tables.outbox.pending_count(), tables.meta.progressed.epoch
 
 
 def _next_batch(tables: Tables, limit: int) -> list[Change]:

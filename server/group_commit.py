@@ -96,8 +96,10 @@ class PushQueue:
         self._wake.set()
         await asyncio.gather(*self._writers)
 
-    async def submit(self, actor: Actor, changes: list[Change], *, as_json: bool) -> PushResponse:
-        """Decide `changes` and make them durable.
+    async def submit(
+        self, actor: Actor, changes: list[Change], *, as_json: bool, epoch: uuid.UUID | None = None
+    ) -> PushResponse:
+        """Decide `changes`, sent for the contents `epoch` (None: for any), and make them durable.
 
         A push once accepted is carried out even if its requester goes away. Raises SyncError: what `push` answers,
         or `overloaded`.
@@ -105,7 +107,7 @@ class PushQueue:
         if not self._open or len(self._waiting) >= self._bounds.waiting:
             raise SyncError("overloaded", f"{len(self._waiting)} pushes are waiting")
         answer: asyncio.Future[PushResponse] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(Submission(actor, changes, self._now_ms(), as_json), answer))
+        self._waiting.append(_Waiting(Submission(actor, changes, self._now_ms(), as_json, epoch), answer))
         self._changes_waiting += len(changes)
         self._wake.set()
         return await answer

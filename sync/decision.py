@@ -39,12 +39,14 @@ _UNCHANGED: Mapping[str, Any] = MappingProxyType({})
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """The changes of one push as received; `as_json` says how their `fields` are encoded."""
+    """The changes of one push as received; `as_json` says how their `fields` are encoded, `epoch` for which contents
+    they were sent (None: for any)."""
 
     actor: Actor
     changes: list[Change]
     received_ms: int
     as_json: bool = False
+    epoch: uuid.UUID | None = None
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -171,11 +171,13 @@ class SnapshotResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 class PushRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Changes of the signed-in device, in the order of their sequence numbers.
 
-    `pull` asks for the page that a pull right after it would bring: one request instead of two.
+    `pull` asks for the page that a pull right after it would bring: one request instead of two. `epoch` names the
+    contents that it is for (None: any): others take nothing of it.
     """
 
     changes: list[Change]
     pull: PullRequest | None = None
+    epoch: uuid.UUID | None = None
 
 
 class PushResponse(msgspec.Struct, frozen=True, omit_defaults=True):

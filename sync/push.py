@@ -75,6 +75,9 @@ def _is_new(submission: Submission, held: Mapping[uuid.UUID, int]) -> bool:
 async def _answer(
     work: Workspace, rules: Rules, epoch: uuid.UUID, submission: Submission
 ) -> PushResponse | SyncError:
+    if submission.epoch not in (None, epoch):
+        # Its sender may have given up waiting: it asks the new contents what they hold before it sends again.
+        return SyncError("epoch_changed", f"the push is for {submission.epoch}, the store is {epoch}")
     device = submission.actor.device
     held = work.sequences.get(device, 0)
     roles = HeldRoles(submission.actor)

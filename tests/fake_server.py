@@ -133,12 +133,14 @@ class FakeServer:
                     captured=captured, fields=fields,
                 )
             )  # fmt: skip
-        await self._submit(SERVER, changes)
+        await self.submit(SERVER, PushRequest(changes))
         return [change.record for change in changes]
 
-    async def _submit(self, actor: Actor, changes: list[Change]) -> PushResponse:
+    async def submit(self, actor: Actor, asked: PushRequest) -> PushResponse:
+        """Decide a push. Raises SyncError."""
+        submission = Submission(actor, asked.changes, self.time.ms, epoch=asked.epoch)
         async with self.store.writing() as tx:
-            (answer,) = await push(tx, self.registry, [Submission(actor, changes, self.time.ms)])
+            (answer,) = await push(tx, self.registry, [submission])
         if isinstance(answer, SyncError):
             raise answer
         return answer
@@ -202,7 +204,7 @@ class FakeServer:
             case ("POST", "/v1/push"):
                 asked = msgspec.msgpack.decode(request.content, type=PushRequest)
                 actor = self.accounts.actor(request, key)
-                answer = await self._submit(actor, asked.changes)
+                answer = await self.submit(actor, asked)
                 page = await self._page_along(actor, asked.pull)
                 return msgspec.structs.replace(answer, page=page)
             case ("POST", "/v1/uploads"):

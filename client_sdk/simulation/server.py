@@ -278,7 +278,7 @@ class Server:
         now = self._world.now_ms()
         revoked = self._world.accounts.is_revoked(session.device, now)
         actor = Actor(session.user, session.device, self._grants(session.user), revoked=revoked)
-        response = await self._pushes.submit(Submission(actor, asked.changes, now))
+        response = await self._pushes.submit(Submission(actor, asked.changes, now, epoch=asked.epoch))
         page = await self._page_along(session, asked.pull) if asked.pull and not revoked else None
         return msgspec.structs.replace(response, page=page)
 

@@ -89,6 +89,22 @@ async def test_duplicates_get_the_same_verdict(office: Office) -> None:
     assert (await office.fields(record))["inspections"] == 1
 
 
+async def test_a_push_for_contents_that_were_replaced_is_not_taken(store: Store) -> None:
+    """What a device sent before a restore is not decided when it arrives after it: the answer would reach nobody."""
+    office, li = Office(store), inspector("li")
+    sent = office.change(li, "component", new_id(), component())
+    before = (await office.read(li)).epoch
+    async with store.writing() as tx:
+        await tx.renew(new_id(), 1_000)
+    async with store.writing() as tx:
+        (answer,) = await push(tx, REGISTRY, [Submission(li, [sent], office.now, epoch=before)])
+    assert isinstance(answer, SyncError)
+    assert answer.code == "epoch_changed"
+    held = await office.submit(li)
+    assert isinstance(held, PushResponse)
+    assert (held.held, (await office.read(li)).records) == (0, [])
+
+
 async def test_delta_in_pages(office: Office) -> None:
     """Pages of any size together give every record once, and then only what changed since."""
     li, ids = inspector("li"), [new_id() for _ in range(7)]

@@ -192,6 +192,16 @@ def test_a_number_used_twice(phone: Phone) -> None:
     assert answer.json()["expected"] == 2
 
 
+def test_a_push_for_other_contents(phone: Phone) -> None:
+    """A push that names contents which are not there any more is not taken; one that names those that are, is."""
+    names = {"changes": [phone.change()], "epoch": str(uuid.uuid4())}
+    answer = phone.call("POST", "/v1/push", names)
+    assert problem(answer) == (409, "epoch_changed")
+    there = phone.push().json()
+    assert there["held"] == 0
+    assert phone.call("POST", "/v1/push", names | {"epoch": there["epoch"]}).json()["held"] == 1
+
+
 def test_batch_too_large(phone: Phone) -> None:
     """More changes than the limit are refused as a whole."""
     answer = phone.push(*[phone.change() for _ in range(MAX_BATCH + 1)])

@@ -1,14 +1,19 @@
 """A restore from backup between two requests of one sync: answers of other contents are not taken for those read."""
 
+import contextlib
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import Offline
+from client_sdk.errors import Offline, Wiped
 from field_schemas.types.component import Component
+from sync.authority import Actor
+from sync.errors import SyncError
 from sync.memory import State
+from sync.messages import PushRequest
 from tests.fake_server import FakeServer, lost
 from tests.phones import city, component, finding, phone
 from tests.unit.test_own_work_in_sight import hold_back
@@ -142,3 +147,62 @@ async def test_applied_work_stays_when_a_snapshot_is_of_other_contents(tmp_path:
         with pytest.raises(Offline):
             await li.sync()
         assert await worn(li) == ["worn"]
+
+
+async def test_a_push_that_comes_again_after_a_restore_is_not_decided_behind_its_sender(tmp_path: Path) -> None:
+    """What a phone was told of its work is what the log says, though the network doubled a push across a restore."""
+    server, sent = city(), list[PushRequest]()
+
+    async def note(request: httpx.Request) -> None:
+        sent.append(msgspec.msgpack.decode(request.content, type=PushRequest))
+
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+        server.faults.append(note)
+        await li.sync()
+        await server.restore(backup)
+        with contextlib.suppress(SyncError):
+            await server.submit(Actor("li", li.id, li.grants), *sent)
+        await li.sync()
+        told = {row.change.id: row.version for row in await li._store.run(lambda tables: [*tables.outbox.all()])}
+        assert told == {logged.id: logged.version for logged in server.state.log.values()}
+
+
+async def test_a_push_for_replaced_contents_is_sent_again_for_the_new_ones(tmp_path: Path) -> None:
+    """A device that does not know of a restore yet gets its work in, old and new, in one sync."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component(condition="good"))
+        await li.sync()
+        backup = server.state
+        await li.update(made, condition="worn")
+        await li.sync()
+        await server.restore(backup)
+        await li.update(made, remark="之后")
+        await li.sync()
+        assert (await li.pending(), len(server.state.log)) == ([], 3)
+        assert [(one.condition, one.remark) for one in await li.find(Component)] == [("worn", "之后")]
+
+
+async def test_a_revoked_device_hands_in_what_it_made_for_replaced_contents(tmp_path: Path) -> None:
+    """A restore while a revoked device hands in its work costs it none of that."""
+    server = city()
+    async with phone(tmp_path, server, "li") as li:
+        backup = server.state
+        await li.create(finding("一"))
+        await li.sync()
+        server.accounts.revoked.add(li.id)
+
+        async def write(_request: httpx.Request) -> None:
+            await li.create(finding("二"))
+
+        async def restored(_request: httpx.Request) -> None:
+            await server.restore(backup)
+
+        server.faults.extend([None, write, restored])
+        with pytest.raises(Wiped):
+            await li.sync()
+        assert [one.code for one in server.state.log.values()].count("device_quarantined") == 2

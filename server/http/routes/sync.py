@@ -41,6 +41,7 @@ _PUSH = Operation(
         "sequence_gap",
         "sequence_reused",
         "id_invalid",
+        "epoch_changed",
         "batch_too_large",
         "overloaded",
         *BODY_CODES,
@@ -126,7 +127,7 @@ def push_routes(
         if as_json:
             changes = changes_from_json(changes)
         await references.note_pushed(who.user, changes, as_json=as_json)
-        pushed = await queue.submit(who.actor, changes, as_json=as_json)
+        pushed = await queue.submit(who.actor, changes, as_json=as_json, epoch=wanted.epoch)
         await references.note_decided(changes)
         if wanted.pull is None:
             return answer(request, pushed)

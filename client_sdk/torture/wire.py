@@ -24,6 +24,8 @@ encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 TYPE = "application/msgpack"
 ANSWER_WITHIN_S = 60
 _LARGEST_HEAD = 2**26
+_IDLE_S = 4.0
+"""Servers close connections that idle, some after five seconds; so one that did is not used again, as by httpx."""
 _OK = 200
 
 
@@ -77,6 +79,7 @@ class Connection:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used_s = 0.0
 
     async def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """The answer. Raises Unanswered."""
@@ -90,6 +93,9 @@ class Connection:
             raise Unanswered(f"{path}: {error!r}") from error
 
     async def _exchange(self, request: bytes) -> Answer:
+        now_s = asyncio.get_running_loop().time
+        if now_s() - self._used_s > _IDLE_S:
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.host, self.port, limit=_LARGEST_HEAD)
         reader, writer = self._streams
@@ -98,6 +104,7 @@ class Connection:
         length = int(_header(head, "content-length") or 0)
         retry_after = _header(head, "retry-after")
         body = await reader.readexactly(length)
+        self._used_s = now_s()
         return Answer(int(head.split(" ", 2)[1]), body, int(retry_after) if retry_after else None)
 
     async def lines(self, path: str, headers: dict[str, str]) -> AsyncGenerator[str, None]:

@@ -45,5 +45,6 @@ def _measured_where() -> str:
     today = dt.datetime.now(dt.UTC).date().isoformat()
     return (
         f"Written by the benchmark on {today}: {os.cpu_count()} processors, shared by server, database and load; "
-        f"Python {platform.python_version()}. The rows of one benchmark are of one run; hours may lie between two of them."
+        f"Python {platform.python_version()}. "
+        "The rows of one benchmark are of one run; hours may lie between two of them."
     )

@@ -69,7 +69,7 @@ class Device(MediaDevice):
 
         `on_wifi` says whether the network at hand costs nothing, see `wifi_only`; `model` is what the phone's camera
         writes into photos as its make and model, to be compared with them. A damaged store is set aside and its
-        unsent work rescued, see `rescue`. Raises StoreInUse.
+        unsent work rescued, see `rescue`. Raises StoreInUse, StoreTooNew, StoreUnusable.
         """
         store = make_store(Path(path))
         parts = await assemble(store, Path(path), registry or load_types(), clocks or system_clocks(), random_bytes)

@@ -12,9 +12,8 @@ from client_sdk.receipts import Receipts, Unknown
 from client_sdk.reports import OnProgress, Progress, SyncReport, VerifyReport
 from client_sdk.sessions import Sessions
 from client_sdk.signed import Traffic
-from client_sdk.store import exchanging
+from client_sdk.store import asking, exchanging
 from client_sdk.store.exchanging import OtherContents
-from client_sdk.store.meta import Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from client_sdk.verification import TooDifferent, Verification
 from field_schemas.registry import Registry
@@ -121,7 +120,7 @@ class Exchange:
 
     async def _verified(self) -> VerifyReport:
         verification = Verification(self._store, self._connection, self.types, self._tell)
-        progressed = await self._store.run(_progressed)
+        progressed = await self._store.run(asking.progressed)
         try:
             return await verification.run(progressed.scopes)
         except TooDifferent:
@@ -155,7 +154,3 @@ def _verified_ms(tables: Tables) -> int | None:
 
 def _set_verified_ms(tables: Tables, time_ms: int) -> None:
     tables.meta.verified_ms = time_ms
-
-
-def _progressed(tables: Tables) -> Progressed:
-    return tables.meta.progressed

@@ -7,7 +7,7 @@ from itertools import islice
 
 from client_sdk.connection import Connection
 from client_sdk.errors import Rejected
-from client_sdk.store import loading
+from client_sdk.store import asking, loading
 from client_sdk.store.meta import Loading
 from client_sdk.store.thread import StoreThread, Tables
 from sync.messages import MAX_FETCH, FetchRequest, Snapshot, SnapshotBlock, SnapshotRequest
@@ -41,7 +41,7 @@ class SnapshotLoader:
 
         Raises SnapshotUseless, OtherContents.
         """
-        begun = await self._store.run(_loading)
+        begun = await self._store.run(asking.snapshot_begun)
         try:
             if begun is None:
                 snapshot = await self._ask(offers[0])
@@ -109,10 +109,6 @@ async def _cut(
             held += piece
         yield expected, bytes(memoryview(held)[: expected.bytes])
         del held[: expected.bytes]
-
-
-def _loading(tables: Tables) -> Loading | None:
-    return tables.meta.loading
 
 
 def _standing(tables: Tables) -> Loading:

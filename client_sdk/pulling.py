@@ -9,9 +9,8 @@ from client_sdk.errors import Rejected
 from client_sdk.loading import SnapshotLoader, SnapshotUseless
 from client_sdk.reports import Progress
 from client_sdk.sessions import Sessions
-from client_sdk.store import exchanging, loading
+from client_sdk.store import asking, exchanging, loading
 from client_sdk.store.exchanging import OtherContents
-from client_sdk.store.meta import Loading, Progressed
 from client_sdk.store.thread import StoreThread, Tables
 from sync.authority import authority_tag
 from sync.clock import HybridClock, TrustedClock
@@ -64,7 +63,7 @@ class Pulling:
         more = True
         while more:
             page = await self._completed(await self._page())
-            before = await self._store.run(_progressed)
+            before = await self._store.run(asking.progressed)
             if before.epoch not in (None, page.epoch):
                 raise OtherContents
             await self._know_grants(page)
@@ -79,7 +78,7 @@ class Pulling:
 
     async def next_page(self) -> PullRequest:
         """The request for the page that comes next."""
-        progressed, begun = await self._store.run(_progressed), await self._store.run(_loading)
+        progressed, begun = await self._store.run(asking.progressed), await self._store.run(asking.snapshot_begun)
         return PullRequest(
             progressed.cursor,
             min(_PAGE, MAX_PAGE),
@@ -96,7 +95,7 @@ class Pulling:
 
     async def _load(self, offers: list[str]) -> None:
         """Load a snapshot, or do without: what a part of one brought is of use only with all that follows it."""
-        if not offers and await self._store.run(_loading) is None:
+        if not offers and await self._store.run(asking.snapshot_begun) is None:
             return
         try:
             await self._loader.load(offers)
@@ -132,7 +131,7 @@ class Pulling:
         if self.along is not None:
             page, self.along = self.along, None
             return page
-        progressed = await self._store.run(_progressed)
+        progressed = await self._store.run(asking.progressed)
         try:
             return await self._connection.pull(await self.next_page())
         except Rejected as error:
@@ -146,14 +145,6 @@ class Pulling:
     def _tell_loaded(self, records: int, left: int) -> None:
         self.pulled += records
         self._tell(Progress("pull", self.pulled, self.pulled + left))
-
-
-def _progressed(tables: Tables) -> Progressed:
-    return tables.meta.progressed
-
-
-def _loading(tables: Tables) -> Loading | None:
-    return tables.meta.loading
 
 
 def _start_over(tables: Tables) -> None:

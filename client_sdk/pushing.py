@@ -8,8 +8,7 @@ from client_sdk.connection import Connection
 from client_sdk.errors import Offline, Rejected
 from client_sdk.pulling import Pulling
 from client_sdk.reports import Progress
-from client_sdk.store import exchanging
-from client_sdk.store.meta import Progressed
+from client_sdk.store import asking, exchanging
 from client_sdk.store.thread import StoreThread, Tables
 from sync.clock import TrustedClock
 from sync.messages import Change, Outcome, PushRequest, PushResponse
@@ -73,7 +72,7 @@ class Pushing:
 
     async def reconcile(self) -> None:
         """Ask a server that was replaced up to where it holds this device's changes, and send the rest again."""
-        progressed = await self._store.run(_progressed)
+        progressed = await self._store.run(asking.progressed)
         if progressed.epoch is None and progressed.round:
             response = await self._connection.push(PushRequest([]))
             await self._store.run(exchanging.reconcile, response)
@@ -85,7 +84,7 @@ class Pushing:
 
     async def _settle(self, response: PushResponse) -> None:
         self._pulling.along = response.page
-        known = (await self._store.run(_progressed)).epoch
+        known = (await self._store.run(asking.progressed)).epoch
         self.verdicts.update(await self._store.run(exchanging.settle, response, self._clock.anchor))
         if known not in (None, response.epoch):
             await self._begin_with_others()
@@ -121,7 +120,3 @@ def _standing(tables: Tables) -> tuple[int, uuid.UUID | None]:
 
 def _next_batch(tables: Tables, limit: int) -> list[Change]:
     return tables.outbox.next_batch(limit)
-
-
-def _progressed(tables: Tables) -> Progressed:
-    return tables.meta.progressed

@@ -1,4 +1,4 @@
-"""Questions about records and own work."""
+"""Questions about records, own work, and how far the server is read."""
 
 import uuid
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from client_sdk.reports import ChangeVerdict, PendingChange
+from client_sdk.store.meta import Loading, Progressed
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
 from client_sdk.store.writing import is_open
@@ -73,3 +74,13 @@ def verdicts(tables: Tables, record_id: uuid.UUID | None) -> list[ChangeVerdict]
 def pending_count(tables: Tables) -> int:
     """How many changes are not sent yet."""
     return tables.outbox.pending_count()
+
+
+def progressed(tables: Tables) -> Progressed:
+    """How far the server is read."""
+    return tables.meta.progressed
+
+
+def snapshot_begun(tables: Tables) -> Loading | None:
+    """The snapshot that is being loaded, None where there is none."""
+    return tables.meta.loading

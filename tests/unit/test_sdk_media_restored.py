@@ -21,15 +21,20 @@ async def attach(li: Device, folder: Path, name: str, content: bytes) -> None:
     await li.attach(await li.create(finding()), put(folder, name, content))
 
 
+async def send_before_a_restore(li: Device, server: FakeServer, folder: Path) -> None:
+    """A photo is sent and freed; then the server is set back to a backup that knows nothing of it."""
+    await li.sync()
+    backup = server.state
+    await attach(li, folder, "a.jpg", photo(1))
+    await li.sync()
+    await server.restore(backup)
+    server.uploads.open.clear()
+
+
 async def test_what_was_held_is_asked_for(tmp_path: Path, server: FakeServer) -> None:
     """After a restore the device asks by digest for each photo it has freed; what is held still is not sent again."""
     async with phone(tmp_path, server, "li") as li:
-        await li.sync()
-        backup = server.state
-        await attach(li, tmp_path, "a.jpg", photo(1))
-        await li.sync()
-        await server.restore(backup)
-        server.uploads.open.clear()
+        await send_before_a_restore(li, server, tmp_path)
         server.requests.clear()
         await li.sync()
         assert server.requests.count("POST /v1/uploads") == 1
@@ -44,12 +49,7 @@ async def test_what_was_held_is_asked_for(tmp_path: Path, server: FakeServer) ->
 async def test_what_the_server_has_lost_is_told(tmp_path: Path, server: FakeServer) -> None:
     """A photo that neither the server nor the device has any more is told as lost; attached again it goes."""
     async with phone(tmp_path, server, "li") as li:
-        await li.sync()
-        backup = server.state
-        await attach(li, tmp_path, "a.jpg", photo(1))
-        await li.sync()
-        await server.restore(backup)
-        server.uploads.open.clear()
+        await send_before_a_restore(li, server, tmp_path)
         server.uploads.blobs.clear()
         await li.sync()
         (item,) = await li.media()
@@ -68,12 +68,7 @@ async def test_what_the_server_has_lost_is_told(tmp_path: Path, server: FakeServ
 async def test_asked_for_after_a_restart(tmp_path: Path, server: FakeServer) -> None:
     """A device that learned of the restore and was ended before it could ask does so when it is opened again."""
     async with phone(tmp_path, server, "li") as li:
-        await li.sync()
-        backup = server.state
-        await attach(li, tmp_path, "a.jpg", photo(1))
-        await li.sync()
-        await server.restore(backup)
-        server.uploads.open.clear()
+        await send_before_a_restore(li, server, tmp_path)
         await li.pause_media()
         await li.sync()
     async with opened(tmp_path / "li.db", server) as li:
@@ -102,12 +97,7 @@ async def test_a_store_that_is_away_has_lost_nothing(tmp_path: Path, server: Fak
     """Where the server cannot tell whether it has a freed photo, the device asks again later, and says nothing of a
     loss; one that it still has a copy of is sent all the same."""
     async with phone(tmp_path, server, "li") as li:
-        await li.sync()
-        backup = server.state
-        await attach(li, tmp_path, "a.jpg", photo(1))
-        await li.sync()
-        await server.restore(backup)
-        server.uploads.open.clear()
+        await send_before_a_restore(li, server, tmp_path)
         server.uploads.away = True
         await attach(li, tmp_path, "b.jpg", photo(2))
         await li.sync()

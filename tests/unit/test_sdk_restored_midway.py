@@ -38,6 +38,16 @@ def restore_before(server: FakeServer, path: str, backup: State) -> None:
     server.faults.append(fault)
 
 
+async def work_since_a_backup(li: Device, server: FakeServer) -> State:
+    """A component that li makes and changes; the contents before the change was applied."""
+    made = await li.create(component(condition="good"))
+    await li.sync()
+    backup = server.state
+    await li.update(made, condition="worn")
+    await li.sync()
+    return backup
+
+
 async def worn(device: Device) -> list[str | None]:
     return [one.condition for one in await device.find(Component)]
 
@@ -63,11 +73,7 @@ async def test_applied_work_stays_when_a_repair_is_of_other_contents(tmp_path: P
     """What was applied stays in sight though a verification compares the copies with contents that lost it."""
     server = city()
     async with phone(tmp_path, server, "li") as li:
-        made = await li.create(component(condition="good"))
-        await li.sync()
-        backup = server.state
-        await li.update(made, condition="worn")
-        await li.sync()
+        backup = await work_since_a_backup(li, server)
         restore_before(server, "/v1/digests", backup)
         with pytest.raises(Offline):
             await li.verify()
@@ -78,11 +84,7 @@ async def test_applied_work_stays_when_a_history_is_of_other_contents(tmp_path: 
     """What was applied stays in sight though its author looks at the history that others went on with without it."""
     server = city()
     async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
-        made = await li.create(component(condition="good"))
-        await li.sync()
-        backup = server.state
-        await li.update(made, condition="worn")
-        await li.sync()
+        backup = await work_since_a_backup(li, server)
         await server.restore(backup)
         await chen.sync()
         (same,) = await chen.find(Component)
@@ -118,11 +120,7 @@ async def test_applied_work_stays_when_a_snapshot_is_of_other_contents(tmp_path:
     """What was applied stays in sight though a snapshot, asked for after the page that offered it, lacks it."""
     server = city()
     async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:
-        made = await li.create(component(condition="good"))
-        await li.sync()
-        backup = server.state
-        await li.update(made, condition="worn")
-        await li.sync()
+        backup = await work_since_a_backup(li, server)
         await chen.create(finding())
         await chen.sync()
         await purge(server)
@@ -175,11 +173,8 @@ async def test_a_push_for_replaced_contents_is_sent_again_for_the_new_ones(tmp_p
     """A device that does not know of a restore yet gets its work in, old and new, in one sync."""
     server = city()
     async with phone(tmp_path, server, "li") as li:
-        made = await li.create(component(condition="good"))
-        await li.sync()
-        backup = server.state
-        await li.update(made, condition="worn")
-        await li.sync()
+        backup = await work_since_a_backup(li, server)
+        (made,) = await li.find(Component)
         await server.restore(backup)
         await li.update(made, remark="之后")
         await li.sync()

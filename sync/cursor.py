@@ -23,18 +23,25 @@ class ViewCursor(msgspec.Struct, array_like=True, frozen=True, omit_defaults=Tru
     """How far one view is read, by which roles, and how far it had been read when roles last changed.
 
     `complete` is the largest version the view showed when it was last read to its end by these roles (0: never):
-    what the device may be taken to hold.
+    what the device may be taken to hold. `strayed` is how far the feeds were settled when another view first brought
+    a record of this one, of which nothing was read yet: what becomes of such records stands behind it.
     """
 
     position: FeedPosition
     roles: str
     before: FeedPosition = FeedPosition()
     complete: int = 0
+    strayed: FeedPosition = FeedPosition()
+
+    @property
+    def unread(self) -> bool:
+        """Whether nothing of the view was ever read for its own sake."""
+        return max(self.position, self.before) == FeedPosition()
 
     @property
     def reached(self) -> FeedPosition:
-        """Up to where the device may hold records of the view; the very start when it has read nothing of it."""
-        return max(self.position, self.before)
+        """Up to where the device may hold records of the view; the very start when it has none of it."""
+        return max(self.position, self.before, self.strayed)
 
     def resumed(self, roles: str) -> "ViewCursor":
         """Where to go on as a reader with `roles`: from the start when they are others."""

@@ -53,23 +53,24 @@ async def pull(
     starts = _Starts(cursor, [await _cursor(tx, text) for text in request.loaded], scopes)
     # Who takes types as they are now holds them in another form when the server is updated.
     types = {spec.name: spec.version for spec in registry} if request.types is None else request.types
+    tags = {view: view_tag(sight.grants, view, types) for view in scopes}
     views: dict[str, ViewCursor] = {}
     maybe_offered = {
         view
         for view in scopes
-        if request.snapshots and starts.is_new(view) and uniform_roles(sight.grants, view) is not None
+        if request.snapshots and starts.is_new(view, tags[view]) and uniform_roles(sight.grants, view) is not None
     }
     # Which of these are large is asked once all else is sent, and not again for each page before.
     for view in sorted(scopes, key=maybe_offered.__contains__):
-        tag = view_tag(sight.grants, view, types)
         if view in maybe_offered and (page.more or await holds_enough(tx, view, snapshot_from)):
             offered.append(view)
-            views[view] = ViewCursor(FeedPosition(), tag)
             continue
-        start = starts.of(view).resumed(tag)
+        start = starts.of(view).resumed(tags[view])
         position = await page.read(view, start)
         complete = page.complete.get(view, start.complete)
         views[view] = msgspec.structs.replace(start, position=position, complete=complete)
+    for view in offered:
+        views[view] = ViewCursor(FeedPosition(), tags[view], strayed=page.strayed(view, starts.of(view)))
     return PullResponse(
         epoch=cursor.epoch,
         server_ms=now_ms,
@@ -117,18 +118,24 @@ class _Starts:
     def of(self, view: str) -> ViewCursor:
         """How far the device has come with `view`."""
         known, loaded = self._known.get(view), self._loaded.get(view)
-        if known is not None and known.reached > FeedPosition():
+        if known is not None and not known.unread:
             return known
         if self._may_hold_of(view):
             before = max(self._never_read.before, loaded.reached if loaded else FeedPosition())
             return ViewCursor(FeedPosition(), "", before)
+        if loaded is not None and known is not None and FeedPosition() < known.strayed < loaded.position:
+            # What other views brought may have left this one by the time its snapshot was made.
+            return msgspec.structs.replace(loaded, position=known.strayed)
         return loaded or known or self._never_read
 
-    def is_new(self, view: str) -> bool:
-        """Whether the device holds nothing for the sake of `view`, and nothing of it that it must forget."""
+    def is_new(self, view: str, tag: str) -> bool:
+        """Whether the device holds nothing for the sake of `view`, and nothing of it that it must forget.
+
+        What it was brought by others as a reader of other roles than `tag` says it may have to forget.
+        """
         known = self._known.get(view)
-        unread = view not in self._loaded and (known is None or known.reached == FeedPosition())
-        return unread and not self._may_hold_of(view)
+        unread = known is None or (known.unread and (known.strayed == FeedPosition() or known.roles == tag))
+        return unread and view not in self._loaded and not self._may_hold_of(view)
 
     def _may_hold_of(self, view: str) -> bool:
         """Whether a view that the reader has lost may have brought records of `view`: only other areas have not."""
@@ -197,6 +204,7 @@ class _Page:
         self.complete: dict[str, int] = {}
         self.more = False
         self._own: dict[str, FeedPosition] = {}
+        self._strayed: set[str] = set()
         self._deltas = deltas
         self._bytes = 0
 
@@ -211,6 +219,12 @@ class _Page:
         elif view not in self.complete and start.position == FeedPosition() < reached:
             await self._add_awaited(view)
         return reached
+
+    def strayed(self, view: str, start: ViewCursor) -> FeedPosition:
+        """From where on there stands what becomes of records of `view` that other views have brought."""
+        if start.strayed > FeedPosition() or not any(covers(view, scope) for scope in self._strayed):
+            return start.strayed
+        return self.horizon
 
     async def _read(self, view: str, start: ViewCursor) -> FeedPosition:
         after, largest = start.position, start.complete
@@ -265,6 +279,7 @@ class _Page:
             if lens is None:
                 self.forget.add(record.id)
             else:
+                self._strayed.update(record.scopes)
                 self._add([lens.shows(record, start.complete if self._deltas else 0)])
 
     def _sent_as_own(self, view: str, scopes: Iterable[str]) -> FeedPosition | None:

@@ -1,12 +1,13 @@
 """Snapshots in the sync core: what they hold, whom they are for, and what becomes of damaged blocks."""
 
 import uuid
+from typing import Any
 
 import msgspec
 import pytest
 
 from field_schemas.access import Role
-from sync.authority import Actor
+from sync.authority import SERVER, Actor
 from sync.errors import SyncError
 from sync.memory import MemorySnapshots, MemoryTransaction
 from sync.messages import PullRequest, PullResponse, Snapshot, SnapshotRequest, WireRecord
@@ -132,6 +133,60 @@ async def test_deletions_follow_though_they_came_with_own_things(office: Office)
     page = await page_of(office, li, first.cursor, snapshot.cursor)
     assert note in {one.id for one in records}
     assert [(one.id, one.deleted) for one in page.records] == [(note, True)]
+
+
+async def strayed(office: Office, reader: Actor) -> tuple[uuid.UUID, PullResponse]:
+    """A task that is not the reader's any more and therefore comes as it is, though nothing was read of the large
+    street in which it lies; with the page that brings it."""
+    await fill(office)
+    office.store.grants |= {"li": reader.grants, "wang": inspector("wang").grants}
+    task = new_id()
+    made = await office.write(supervisor(), "patrol_task", task, {"grid": GRID, "subject": "x", "assignee": "li"})
+    await office.write(supervisor(), "patrol_task", task, {"assignee": "wang"}, base=made.version)
+    page = await page_of(office, reader)
+    assert ({one.id for one in page.records}, page.offers) == ({task}, [SCOPE])
+    return task, page
+
+
+def version_of(office: Office, record: uuid.UUID) -> int:
+    """The version a record stands at."""
+    return office.store.state.records[record].version
+
+
+@pytest.mark.parametrize("left", [{"fields": {"grid": "440304002001001"}}, {"fields": {}, "delete": True}])
+async def test_what_came_before_a_snapshot_and_left_before_it_was_made(office: Office, left: dict[str, Any]) -> None:
+    """What another view brought of an area goes also when it left the area before the snapshot of it was made."""
+    li = inspector("li")
+    task, first = await strayed(office, li)
+    await office.write(SERVER, "patrol_task", task, base=version_of(office, task), **left)
+    snapshot, records = await snapshot_of(office, li)
+    page = await page_of(office, li, first.cursor, snapshot.cursor)
+    assert task in {*page.forget, *(one.id for one in page.records if one.deleted)}
+    assert task not in {one.id for one in records}
+    assert (page.offers, page.more) == ([], False)
+
+
+async def test_what_came_before_a_snapshot_by_roles_that_are_gone(office: Office) -> None:
+    """Who has lost the role by which another view brought something of a large area is told to forget it."""
+    device = new_id()
+    both = actor("li", (SCOPE, Role.INSPECTOR), (SCOPE, Role.RESPONDER), device=device)
+    task, first = await strayed(office, both)
+    page = await page_of(office, actor("li", (SCOPE, Role.RESPONDER), device=device), first.cursor)
+    assert (task in page.forget, page.offers) == (True, [])
+
+
+async def test_traces_of_what_came_before_a_snapshot_are_gone(office: Office) -> None:
+    """Reading begins anew where it is not known any more what became of what other views brought of an area."""
+    li = inspector("li")
+    task, first = await strayed(office, li)
+    await office.write(SERVER, "patrol_task", task, {}, base=version_of(office, task), delete=True)
+    # The device hears of all else; the area's snapshot is still to come.
+    second = await page_of(office, li, first.cursor)
+    async with office.store.writing() as tx:
+        await tx.purge(await tx.horizon())
+    with pytest.raises(SyncError) as refused:
+        await page_of(office, li, second.cursor)
+    assert refused.value.code == "cursor_expired"
 
 
 async def test_other_roles_are_refused(office: Office) -> None:

@@ -92,7 +92,7 @@ class Device(MediaDevice):
         """Sign in, once, online; enrols the device's key. Records and unsent work of the same user stay.
 
         Raises UnsentWork when another user's work waits in the store, Rejected (`credentials_wrong`,
-        `account_locked`, `device_taken`, `device_revoked`, ...), Offline.
+        `account_locked`, `device_taken`, ...), Offline.
         """
         sessions = self._parts.sessions
         identity = sessions.identity

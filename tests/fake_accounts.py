@@ -103,8 +103,6 @@ class FakeAccounts:
         if user not in self.users or self.users[user][0] != body["password"]:
             raise Problem(401, "credentials_wrong")
         assert body["device"]["public_key"] == key
-        if device in self.revoked:
-            raise Problem(403, "device_revoked")
         if self.devices.setdefault(device, (user, key)) != (user, key):
             raise Problem(409, "device_taken")
         session = Session(user, device, key, *self._tokens())

@@ -79,7 +79,7 @@ class Devices:
 async def enrol(connection: AsyncConnection, device: Device) -> None:
     """Enrol a device; the same device of the same user with the same key is enrolled once.
 
-    Raises SyncError `device_taken` or `device_revoked`.
+    A revoked one stays what it is: it may hand in what it holds, and nothing else. Raises SyncError `device_taken`.
     """
     try:
         async with connection.begin_nested():
@@ -92,5 +92,3 @@ async def enrol(connection: AsyncConnection, device: Device) -> None:
 def _check_same(enrolled: Device, device: Device) -> None:
     if (enrolled.user_id, enrolled.public_key) != (device.user_id, device.public_key):
         raise SyncError("device_taken", f"device {device.id} is enrolled with another key or user")
-    if enrolled.revoked_ms is not None:
-        raise SyncError("device_revoked", f"device {device.id} was revoked")

@@ -80,8 +80,8 @@ class Sessions:
     async def sign_in(self, user: str, password: str, device: Enrolment) -> TokenPair:
         """Check the password, enrol the device if it is new, and open a session.
 
-        Raises SyncError `credentials_wrong`, `account_locked`, `account_disabled`, `device_taken` or
-        `device_revoked`.
+        A revoked device gets one too: its work may be older than its last session. Raises SyncError
+        `credentials_wrong`, `account_locked`, `account_disabled` or `device_taken`.
         """
         if device.id == SERVER_DEVICE:
             raise SyncError("device_taken", f"device {device.id} is the server")

@@ -90,13 +90,15 @@ def test_a_revoked_device_reads_nothing(revoked: Phone, method: str, path: str, 
 
 
 def test_a_revoked_device_may_finish(revoked: Phone) -> None:
-    """It refreshes its tokens, pushes, gets its receipt, signs out, and never comes back."""
+    """It refreshes its tokens, pushes, gets its receipt, signs out, and can sign in if it has more to hand in."""
     assert revoked.refresh().status_code == 200
     change = revoked.change()
     revoked.push(change)
     assert revoked.ask("/v1/receipts", {"changes": [change["id"]]})["receipt"]
     assert revoked.call("DELETE", "/v1/sessions/current").status_code == 204
-    assert problem(revoked.sign_in()) == (403, "device_revoked")
+    assert revoked.sign_in().status_code == 201
+    assert revoked.verdict(revoked.change())["code"] == "device_quarantined"
+    assert problem(revoked.call("POST", "/v1/pull", {})) == (403, "device_revoked")
 
 
 def test_work_of_before_stands(server: HttpServer) -> None:

@@ -103,6 +103,21 @@ async def test_what_a_restored_server_lacks_is_sent_before_the_wipe(tmp_path: Pa
     assert quarantined.code == "device_quarantined"
 
 
+async def test_unsent_work_of_a_session_that_is_over(tmp_path: Path, server: FakeServer) -> None:
+    """Who signed out with work unsent, and whose device was revoked since, signs in to hand it in."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding("未上传"))
+        await li.sign_out()
+        server.accounts.revoked.add(li.id)
+        with pytest.raises(SignInNeeded):
+            await li.sync()
+        await li.sign_in("li", "secret")
+        with pytest.raises(Wiped):
+            await li.sync()
+    (quarantined,) = [one for one in server.state.log.values() if one.record == made.id]
+    assert quarantined.code == "device_quarantined"
+
+
 async def test_background_sync_ends_with_the_wipe(tmp_path: Path, server: FakeServer) -> None:
     """After a wipe nothing is asked of the server any more, and the status stays."""
     wiped = asyncio.Event()

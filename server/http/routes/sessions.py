@@ -34,7 +34,6 @@ _SIGN_IN = Operation(
         "account_locked",
         "account_disabled",
         "device_taken",
-        "device_revoked",
         *_PROOF,
         *BODY_CODES,
     ),

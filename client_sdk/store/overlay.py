@@ -42,7 +42,8 @@ def visible(
 ) -> Visible | None:
     """The record the server gave as `server` (None: none) with own `changes` replayed in order.
 
-    None where nothing can be shown: own changes of a record whose content never arrived. Where the record has moved
+    None where nothing can be shown: own changes of a record whose content never arrived, and that do not hold all it
+    must have. Where the record has moved
     on so that a field's change would be refused, what stands is shown; the server's verdict will say the same.
     """
     fields = None if server is None else _decode(server)
@@ -52,10 +53,11 @@ def visible(
             deleted = True
             continue
         patch = spec.upgraded(_decode(change.fields), change.type_version)
-        creates = not change.base and spec.required <= patch.keys()
-        if fields is not None or creates:
+        if fields is not None or not change.base:
             fields = _replay(spec, fields, patch, change.stamp, device)
-    return None if fields is None else Visible(_encode(fields), deleted)
+    if fields is None or (server is None and not spec.required <= fields.keys()):
+        return None
+    return Visible(_encode(fields), deleted)
 
 
 def own_write(stamp: int, device: uuid.UUID, roles: frozenset[Role]) -> Write:

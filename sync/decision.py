@@ -14,6 +14,7 @@ from field_schemas.record import FieldError, RecordType
 from field_schemas.registry import Registry
 from field_schemas.scopes import district_of
 from sync import authority
+from sync.as_seen import places_known, possible_ms
 from sync.attention import FOR_PEOPLE
 from sync.authority import Actor, HeldRoles
 from sync.clock import estimate, stamp_at
@@ -142,7 +143,8 @@ class Decision:
         if len(memoryview(change.fields)) > MAX_CHANGE_BYTES and not self.actor.system:
             raise Refused("change_too_large", f"more than {MAX_CHANGE_BYTES} bytes")
         if not self.roles.same_at(self.time.ms, self.submission.received_ms):
-            self.as_of_ms = await self._possible_ms()
+            received_ms = self.submission.received_ms
+            self.as_of_ms = await possible_ms(self.work, change, self.actor, self.time.ms, received_ms)
         if change.settles is not None and not self.actor.revoked:
             self.settled = await self._after.close(change.settles)
         spec = self.registry.get(change.type)
@@ -164,8 +166,11 @@ class Decision:
         if draft is None:
             return await self._create(spec, patch)
         self.scopes = draft.scopes
+        within = draft.scopes
+        if draft.version > change.base and not self.by_server:
+            within = await places_known(self.work, spec, draft, change, self.actor)
         # First of all, so that an outsider learns nothing else.
-        if not self.roles.over(draft.scopes, self.as_of_ms):
+        if not self.roles.over(within, self.as_of_ms):
             raise Refused("scope_denied", "no grant covers the record")
         if draft.type != spec.name:
             raise Refused("type_mismatch", f"{draft.id} is no {spec.name}")
@@ -173,7 +178,7 @@ class Decision:
             raise Refused("record_deleted", f"{spec.name} {draft.id} was deleted at version {draft.version}")
         if change.delete:
             return await self._delete(spec, draft)
-        return await self._update(spec, draft, patch)
+        return await self._update(spec, draft, patch, within)
 
     def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
         """The change's fields as the type is declared now. Raises Refused where they cannot be upgraded."""
@@ -187,19 +192,6 @@ class Decision:
         except Exception as error:
             # A step sees values before anything has checked them: whatever it trips over is wrong in the change.
             raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
-
-    async def _possible_ms(self) -> int:
-        """When the change was captured, no earlier than it can have been by what the server itself knows.
-
-        Its device had sent everything before, and its author had seen the version it is based on. Looked up only
-        where it matters: when the author's grants have changed since the time that the device claims.
-        """
-        seen = [
-            one.received_ms
-            for one in await self.work.history(self.change.record)
-            if 0 < one.version <= self.change.base
-        ]
-        return min(max([self.time.ms, self.actor.sent_all_ms, *seen]), self.submission.received_ms)
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
@@ -222,8 +214,10 @@ class Decision:
         self._take(draft, merged)
         return Outcome.APPLIED
 
-    async def _update(self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any]) -> Outcome:
-        roles = authority.permit_update(spec, self.roles, patch, draft.scopes, self.as_of_ms)
+    async def _update(
+        self, spec: RecordType[Any], draft: Draft, patch: dict[str, Any], within: tuple[str, ...]
+    ) -> Outcome:
+        roles = authority.permit_update(spec, self.roles, patch, within, self.as_of_ms)
         write = await self._write(roles)
         if self.change.undoes is not None:
             history = await self.work.history(draft.id)

@@ -35,17 +35,33 @@ class Model:
         self.entries: dict[str, list[tuple[int, str, int, Any]]] = {}
         self.held = Held()
         self.deleted = False
+        self.lay: list[tuple[LoggedChange, dict[str, Any]]] = []
 
     def scopes(self) -> list[str]:
         """Where the record lies."""
         return places_of(self.spec, self.fields, self.owner)
+
+    def scopes_seen(self, change: LoggedChange) -> list[str]:
+        """Where the record lay as a change's author saw it: by what stood there, and what the device did since."""
+        placing: dict[str, Any] = {}
+        for one, moves in self.lay:
+            if one.version <= change.base or one.device == change.device:
+                placing |= moves
+        return places_of(self.spec, self.fields | placing, self.owner)
 
     def take(self, change: LoggedChange, rests: Rests) -> Outcome:
         """Carry out a change that was not refused; the verdict it deserves."""
         if change.deletes:
             self.deleted = True
             return Outcome.APPLIED
-        write, was = write_of(change, rests), dict(self.fields)
+        was = dict(self.fields)
+        outcome = self._take(change, rests, was)
+        placed = {name: self.fields.get(name) for name in self.spec.scope_fields}
+        self.lay.append((change, {name: value for name, value in placed.items() if value != was.get(name)}))
+        return outcome
+
+    def _take(self, change: LoggedChange, rests: Rests, was: dict[str, Any]) -> Outcome:
+        write = write_of(change, rests)
         patch = patch_of(change) if self.last else self.spec.initial_states | patch_of(change)
         outcome = self._merge(change, patch, write, rests) if self.last else self._create(change, patch, write)
         self.held.take(self.spec, change.version, rests.undone, patch, was, self.fields)
@@ -229,6 +245,9 @@ class Replay:
             needed = spec.access.create
         else:
             roles = self._roles(change, model.scopes())
+            living = not (change.deletes or model.deleted)
+            if change.seq and living and change.type not in ("conflict", "refusal"):
+                roles |= self._roles(change, model.scopes_seen(change))
             needed = spec.access.delete if change.deletes else spec.access.write
         permitted = bool(roles & needed) and all(self._may_write(spec, name, roles) for name in patch)
         return permitted and (model is None or self._may_put(change, model, rests))

@@ -23,7 +23,7 @@ from sync.consequences import Consequences, made_later_than
 from sync.corrected import completed, merge_corrected
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
-from sync.forms import change_now
+from sync.forms import any_fields, change_now, patch_now
 from sync.ids import made_on_device
 from sync.merge import Merged, Write, create, merge
 from sync.messages import MAX_CHANGE_BYTES, MAX_RECORD_BYTES, Change, Outcome
@@ -32,8 +32,6 @@ from sync.undo import check_undo, merge_undo
 
 _unpack = msgspec.msgpack.decode
 _pack = msgspec.msgpack.Encoder().encode
-_object = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_json_object = msgspec.json.Decoder(dict[str, Any]).decode
 NOTHING = _pack({})
 _NONE: frozenset[int] = frozenset()
 _UNCHANGED: Mapping[str, Any] = MappingProxyType({})
@@ -99,7 +97,7 @@ class Decision:
             self.version = 0
             self.before = _UNCHANGED
             if self.patch_bytes is NOTHING:
-                self.patch_bytes = _any_fields(self.change.fields, self.submission.as_json)
+                self.patch_bytes = any_fields(self.change.fields, as_json=self.submission.as_json)
             if not self.by_server:
                 fields, form = self.patch_bytes, self.patch_version
                 self.attention = await self._after.refusal(self.scopes, fields, form, code, detail)
@@ -150,7 +148,8 @@ class Decision:
         spec = self.registry.get(change.type)
         if change.type_version > spec.version:
             raise Refused("type_too_new", f"{spec.name} is known up to version {spec.version}")
-        self.patch_bytes = spec.canonical_patch(self._fields_now(spec), as_json=self.submission.as_json)
+        as_json = self.submission.as_json
+        self.patch_bytes = spec.canonical_patch(patch_now(spec, change, as_json=as_json), as_json=as_json)
         self.patch_version = spec.form
         if self.settled is not None and self.settled.type == spec.name:
             self.settled = change_now(spec, self.settled)
@@ -179,19 +178,6 @@ class Decision:
         if change.delete:
             return await self._delete(spec, draft)
         return await self._update(spec, draft, patch, within)
-
-    def _fields_now(self, spec: RecordType[Any]) -> bytes | memoryview:
-        """The change's fields as the type is declared now. Raises Refused where they cannot be upgraded."""
-        change, as_json = self.change, self.submission.as_json
-        if change.type_version >= spec.form:
-            return change.fields
-        given = _unpack(_any_fields(change.fields, as_json))
-        try:
-            fields = spec.upgraded(given, change.type_version)
-            return msgspec.json.encode(fields) if as_json else _pack(fields)
-        except Exception as error:
-            # A step sees values before anything has checked them: whatever it trips over is wrong in the change.
-            raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
 
     async def _create(self, spec: RecordType[Any], patch: dict[str, Any]) -> Outcome:
         change = self.change
@@ -314,11 +300,3 @@ class Decision:
         decision.closes = closes
         decision.refused = refused
         return await decision.log()
-
-
-def _any_fields(raw: msgspec.Raw, as_json: bool) -> bytes:
-    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused."""
-    try:
-        return _pack((_json_object if as_json else _object)(raw))
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return _pack({"unreadable": bytes(raw)})

@@ -1,4 +1,4 @@
-"""What is stored in an older form of its type, in the form that the type has now.
+"""What is stored, or sent, in an older form of its type, in the form that the type has now.
 
 What is stored is never rewritten for the sake of a new version: whoever reads it asks here. Where the forms are equal
 callers do not even do that.
@@ -10,12 +10,14 @@ import msgspec
 
 from field_schemas.policies import Policy
 from field_schemas.record import FieldError, RecordType
-from sync.errors import SyncError
+from sync.errors import Refused, SyncError
 from sync.merge import Mark
+from sync.messages import Change
 from sync.storage import LoggedChange, StoredRecord
 
 _encode = msgspec.msgpack.Encoder().encode
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_json_fields = msgspec.json.Decoder(dict[str, Any]).decode
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _NOTHING = _encode({})
 
@@ -58,6 +60,27 @@ def fields_now(spec: RecordType[Any], fields: dict[str, Any], version: int) -> d
         return spec.upgraded(fields, version)
     except FieldError:
         return fields
+
+
+def patch_now(spec: RecordType[Any], change: Change, *, as_json: bool) -> bytes | memoryview:
+    """The fields of a change as its author sent them, in the form of now. Raises Refused where they cannot be."""
+    if change.type_version >= spec.form:
+        return change.fields
+    given = _fields(any_fields(change.fields, as_json=as_json))
+    try:
+        fields = spec.upgraded(given, change.type_version)
+        return msgspec.json.encode(fields) if as_json else _encode(fields)
+    except Exception as error:
+        # A step sees values before anything has checked them: whatever it trips over is wrong in the change.
+        raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
+
+
+def any_fields(raw: msgspec.Raw, *, as_json: bool) -> bytes:
+    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused."""
+    try:
+        return _encode((_json_fields if as_json else _fields)(raw))
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        return _encode({"unreadable": bytes(raw)})
 
 
 def behind(spec: RecordType[Any], version: int) -> SyncError:

@@ -27,6 +27,7 @@ from client_sdk.sessions import refuse_unsent
 from client_sdk.signed import SignedCalls
 from client_sdk.store import asking, exchanging
 from client_sdk.store.thread import StoreThread
+from client_sdk.turn import Turn
 from field_schemas.record import Record
 from field_schemas.registry import Registry, load_types
 from sync.ids import RandomBytes
@@ -46,7 +47,7 @@ class Device(MediaDevice):
         self, parts: Parts, connection: Connection, addresses: Addresses, on_wifi: OnWifi | None, model: str | None
     ) -> None:
         super().__init__(parts, connection, addresses, on_wifi, model)
-        self._syncing = asyncio.Lock()
+        self._turn = Turn()
         self._observers: list[OnStatus] = []
         self._indexing = asyncio.create_task(self._index_beside())
         self.status = Status(SyncState.IDLE)
@@ -89,7 +90,8 @@ class Device(MediaDevice):
                 await parts.store.close()
 
     async def sign_in(self, user: str, password: str) -> None:
-        """Sign in, once, online; enrols the device's key. Records and unsent work of the same user stay.
+        """Sign in, once, online; enrols the device's key. Records and unsent work of the same user stay. A sync that
+        is under way ends with SignInNeeded.
 
         Raises UnsentWork when another user's work waits in the store, Rejected (`credentials_wrong`,
         `account_locked`, `device_taken`, ...), Offline.
@@ -100,13 +102,16 @@ class Device(MediaDevice):
             await self._store.run(refuse_unsent, identity)
             identity = new_identity(self._parts.clock.now_ms(), self._parts.random_bytes)
         response = await self._connection.sign_in(identity, user, password, self._model)
-        await sessions.begin(identity, response)
+        async with self._turn.replace():
+            await sessions.begin(identity, response)
 
     async def sign_out(self) -> None:
-        """End the session. Records and unsent work stay for the next sign-in. Works offline too."""
+        """End the session. Records and unsent work stay for the next sign-in. Works offline too. A sync that is under
+        way ends with SignInNeeded."""
         with contextlib.suppress(DeviceError):
             await self._connection.sign_out()
-        await self._parts.sessions.end()
+        async with self._turn.replace():
+            await self._parts.sessions.end()
 
     async def sync(self, progress: OnProgress | None = None) -> SyncReport:
         """Send what waits, fetch what is new; once an hour get a receipt for what was sent, once a day verify all
@@ -135,7 +140,7 @@ class Device(MediaDevice):
 
         Raises ReceiptInvalid, Offline, SignInNeeded, Rejected.
         """
-        async with self._syncing:
+        async with self._turn.exchange():
             return await self._exchange(None).receipt()
 
     async def history(self, record: Record) -> list[HistoryItem]:
@@ -143,6 +148,7 @@ class Device(MediaDevice):
 
         Raises Offline, SignInNeeded, Rejected (`record_unknown`).
         """
+        identity = self._parts.sessions.identity
         response = await self._connection.history(record.id)
         items = items_of(self._parts.registry, response)
         row = await self._store.run(asking.record, record.id)
@@ -150,7 +156,7 @@ class Device(MediaDevice):
             # What is undone later must be here.
             fetched = await self._connection.fetch(FetchRequest([record.id], self._exchange(None).types))
             with contextlib.suppress(exchanging.OtherContents):
-                await self._store.run(exchanging.take_newer, fetched)
+                await self._parts.sessions.run_as(identity, exchanging.take_newer, fetched)
         return items
 
     @asynccontextmanager
@@ -172,7 +178,7 @@ class Device(MediaDevice):
         """Send what is due, unless that is going on already. What does not get through waits: records did."""
         if not self._sender.running:
             with contextlib.suppress(DeviceError):
-                await self._sender.run(self._syncing)
+                await self._sender.run(self._turn.lock)
 
     async def _keep_synced(self, interval_s: float) -> None:
         sleep, random_bytes = self._parts.clocks.sleep, self._parts.random_bytes
@@ -189,7 +195,7 @@ class Device(MediaDevice):
             line.synced(well=True)
             self._media_woken.set()
 
-        sending = keep_sending(self._sender, self._syncing, self._media_woken, interval_s, sleep, random_bytes)
+        sending = keep_sending(self._sender, self._turn.lock, self._media_woken, interval_s, sleep, random_bytes)
         beside = [asyncio.create_task(line.listen()), asyncio.create_task(sending)]
         try:
             await keep_synced(sync, lambda: line.rest(interval_s), sleep, random_bytes)
@@ -207,7 +213,7 @@ class Device(MediaDevice):
         return lambda: self._observers.remove(observer)
 
     async def _sync(self, progress: OnProgress | None, *, verify: bool) -> SyncReport:
-        async with self._syncing:
+        async with self._turn.exchange():
             before = self.status
             self._show(Status(SyncState.SYNCING, before.report))
             try:

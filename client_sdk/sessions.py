@@ -1,8 +1,11 @@
 """Who the device is and who is signed in, in memory and in the store."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
-from client_sdk.errors import UnsentWork
+from client_sdk.errors import SignInNeeded, UnsentWork
 from client_sdk.identity import Identity
 from client_sdk.store.meta import Account
 from client_sdk.store.thread import StoreThread, Tables
@@ -10,6 +13,7 @@ from client_sdk.wire import Me, SessionResponse
 from field_schemas.access import Grant
 from sync.clock import TrustedClock
 
+T = TypeVar("T")
 _EARLY_MS = 30_000
 """A token is renewed this long before it expires, so that it does not expire on its way."""
 
@@ -31,9 +35,12 @@ class Sessions:
         account = self._account(response)
         await self._store.run(self._begin, msgspec.structs.replace(identity, user=account.user), account)
 
-    async def renew(self, response: SessionResponse) -> None:
-        """Keep the new tokens and grants of the session."""
-        await self._store.run(self._save, self._account(response))
+    async def renew(self, known: Account, response: SessionResponse) -> None:
+        """Keep the new tokens and grants of the session that `known` is of.
+
+        Raises SignInNeeded where that has ended meanwhile: nobody is signed in by an answer that comes too late.
+        """
+        await self._store.run(self._renew, known, self._account(response))
 
     async def take_grants(self, me: Me) -> None:
         """Keep the grants the server told."""
@@ -42,6 +49,13 @@ class Sessions:
     async def end(self) -> None:
         """Forget the tokens; the user's records and unsent work stay."""
         await self._store.run(self._end)
+
+    async def run_as(self, identity: Identity, operation: Callable[..., T], *args: object) -> T:
+        """Run an operation of the store as `StoreThread.run` does, if the store is still that of `identity`.
+
+        Raises SignInNeeded where it has passed to another user.
+        """
+        return await self._store.run(self._run_as, identity, operation, *args)
 
     async def wipe(self, identity: Identity) -> bool:
         """Remove everything from the store, which becomes that of the new device `identity`.
@@ -74,6 +88,16 @@ class Sessions:
             tables.clear()
         tables.meta.identity = self.identity = identity
         self._save(tables, account)
+
+    def _renew(self, tables: Tables, known: Account, renewed: Account) -> None:
+        if self.account is None or self.account.refresh_token != known.refresh_token:
+            raise SignInNeeded("token_missing", "the session was ended meanwhile")
+        self._save(tables, renewed)
+
+    def _run_as(self, tables: Tables, identity: Identity, operation: Callable[..., T], *args: object) -> T:
+        if (self.identity.user, self.identity.device) != (identity.user, identity.device):
+            raise SignInNeeded("token_missing", "another user has taken the device over")
+        return operation(tables, *args)
 
     def _take_grants(self, tables: Tables, grants: tuple[Grant, ...]) -> None:
         if self.account is not None:

@@ -137,7 +137,7 @@ class SignedCalls:
             body = encode(Refresh(account.refresh_token))
             answer = await self.call("POST", "/v1/sessions/refresh", body, self._sessions.identity)
             response = self.read(answer, SessionResponse)
-            await self._sessions.renew(response)
+            await self._sessions.renew(account, response)
             return response.access_token
 
     def _answered(self, response: httpx.Response, began: int) -> Answer:

@@ -1,0 +1,105 @@
+"""A session ends, or another user takes the phone over, while the first one's requests are under way."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from client_sdk.errors import SignInNeeded
+from field_schemas.access import Grant, Role
+from field_schemas.types.finding import Finding
+from tests.fake_server import FakeServer
+from tests.phones import NEXT_STREET, city, finding, phone
+
+TOKEN_MS = 900_000
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    """A city in which zhao works in the next street."""
+    made = city()
+    made.add_user("zhao", Grant(NEXT_STREET, Role.INSPECTOR))
+    return made
+
+
+class Held:
+    """An answer that comes late: when `go` is set. `arrived`: its request is with the server."""
+
+    def __init__(self) -> None:
+        self.arrived, self.go = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _request: httpx.Request) -> None:
+        self.arrived.set()
+        await self.go.wait()
+
+
+async def test_taken_over_amid_a_sync(tmp_path: Path, server: FakeServer) -> None:
+    """A sync under way ends where another user signs in, who sees nothing of what it would have brought."""
+    async with phone(tmp_path, server, "wang") as wang:
+        await wang.create(finding("旁人看不到"))
+        await wang.sync()
+    async with phone(tmp_path, server, "li") as li:
+        held = Held()
+        server.after.append(held)
+        syncing = asyncio.create_task(li.sync())
+        await held.arrived.wait()
+        await li.sign_in("zhao", "secret")
+        held.go.set()
+        with pytest.raises(SignInNeeded):
+            await syncing
+        assert (li.user, await li.find(Finding)) == ("zhao", [])
+        await li.sync()
+        assert await li.find(Finding) == []
+
+
+async def test_taken_over_while_a_token_is_renewed(tmp_path: Path, server: FakeServer) -> None:
+    """Tokens that come when the phone is another user's are nobody's: the new one is who they said they are."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.sync()
+        server.time.ms += TOKEN_MS
+        held = Held()
+        server.after.append(held)
+        looking = asyncio.create_task(li.history(made))
+        await held.arrived.wait()
+        await li.sign_in("zhao", "secret")
+        held.go.set()
+        with pytest.raises(SignInNeeded):
+            await looking
+        assert [one.scope for one in li.grants] == [NEXT_STREET]
+        await li.create(finding("本街道", grid="440304002001001"))
+        report = await li.sync()
+        assert report.verdicts == {"applied": 1}
+
+
+async def test_signed_out_while_a_token_is_renewed(tmp_path: Path, server: FakeServer) -> None:
+    """Who has signed out is not signed in again by an answer that comes late."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.sync()
+        server.time.ms += TOKEN_MS
+        held = Held()
+        server.after.append(held)
+        looking = asyncio.create_task(li.history(made))
+        await held.arrived.wait()
+        await li._parts.sessions.end()
+        held.go.set()
+        with pytest.raises(SignInNeeded):
+            await looking
+        with pytest.raises(SignInNeeded):
+            await li.sync()
+
+
+async def test_signing_out_does_not_wait_for_a_sync(tmp_path: Path, server: FakeServer) -> None:
+    """A sync that the network holds up does not hold up who wants to leave, and no other begins in between."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding())
+        held = Held()
+        server.faults.append(held)
+        syncing = [asyncio.create_task(li.sync()), asyncio.create_task(li.sync())]
+        await held.arrived.wait()
+        await li.sign_out()
+        outcomes = await asyncio.gather(*syncing, return_exceptions=True)
+        assert [type(one) for one in outcomes] == [SignInNeeded, SignInNeeded]
+        assert len(await li.pending()) == 1

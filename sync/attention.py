@@ -50,7 +50,7 @@ def conflict_fields(
     disputed: Iterable[str],
     patch: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of the conflict that `change` met in the record `draft`, which concerns whom the record does."""
+    """The fields of the conflict that `change` met in the record `draft`, but for whom it concerns."""
     return {
         "record_type": draft.type,
         "record": str(draft.id),
@@ -67,7 +67,6 @@ def conflict_fields(
             }
             for name in disputed
         ],
-        "concerns": sorted(draft.scopes),
     } | version_field(draft.type_version)
 
 

@@ -13,7 +13,8 @@ from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.ids import by_number
 
-_THE_SERVER = f"person:{SERVER_USER}"
+_PERSON = "person:"
+_THE_SERVER = f"{_PERSON}{SERVER_USER}"
 
 
 class Concerned:
@@ -25,7 +26,16 @@ class Concerned:
 
     async def readers(self, spec: RecordType[Any], scopes: tuple[str, ...], users: Iterable[str]) -> set[str]:
         """Those of `users` who may read a record of type `spec` that lies in `scopes`, as scopes."""
-        return {f"person:{user}" for user in users if await self._roles(user, scopes) & spec.access.read}
+        return {f"{_PERSON}{user}" for user in users if await self._roles(user, scopes) & spec.access.read}
+
+    async def concerned(self, spec: RecordType[Any], scopes: tuple[str, ...], users: Iterable[str]) -> list[str]:
+        """Whom a conflict about a record of type `spec` that lies in `scopes` concerns: its places, and those of
+        `users` and of whom the record itself concerns who may read it."""
+        people = {scope for scope in scopes if scope.startswith(_PERSON)}
+        named = {scope.removeprefix(_PERSON) for scope in people}
+        found = {*scopes} - people | await self.readers(spec, scopes, named.union(users))
+        # The server itself is nobody whom it concerns.
+        return sorted(found - {_THE_SERVER}) or [_THE_SERVER]
 
     async def open_about(self, record: uuid.UUID) -> list[Draft]:
         """The open conflicts and refusals about a record, found by the record's history."""
@@ -40,14 +50,14 @@ class Concerned:
     ) -> list[str]:
         """Whom an open conflict or refusal concerns whose record, of type `spec`, moved from scopes `was` to `now`.
 
-        It follows its record. Who wrote one of the values and may not read the record where it lies now loses a
-        conflict; of a refusal, which holds the author's own words, the author is told, and the supervisors of the
-        places where the author may read the record, or else of what the author has still.
+        It follows its record. Who wrote one of the values, or whom the record itself concerns, and may not read it
+        where it lies now loses a conflict; of a refusal, which holds the author's own words, the author is told, and
+        the supervisors of the places where the author may read the record, or else of what the author has still.
         """
         concerns = set(item.fields["concerns"])
         if item.type == "conflict":
             writers = {row["standing_by"] for row in item.fields["differences"]} | {item.fields["offered_by"]}
-            return people_and_places({*now, *await self.readers(spec, now, writers - {None})})
+            return await self.concerned(spec, now, writers - {None})
         author = item.fields["author"]
         if concerns.isdisjoint(place for place in was if is_place(place)):
             return sorted(concerns)
@@ -77,12 +87,6 @@ class Concerned:
     async def _roles(self, user: str, scopes: tuple[str, ...]) -> frozenset[Role]:
         held = grants_at(await self._work.tx.grants_of(user), self._now_ms)
         return roles_in(with_implied(held, user), scopes)
-
-
-def people_and_places(scopes: Iterable[str]) -> list[str]:
-    """The scopes, sorted, but for the server's own user, who is nobody."""
-    named = set(scopes)
-    return sorted(named - {_THE_SERVER} or named)
 
 
 def is_place(scope: str) -> bool:

@@ -25,7 +25,7 @@ from sync.attention import (
 )
 from sync.authority import SERVER, Actor, HeldRoles
 from sync.clock import Captured, stamp_at
-from sync.concern import Concerned, is_place, people_and_places
+from sync.concern import Concerned, is_place
 from sync.draft import Draft, Workspace
 from sync.errors import Refused
 from sync.forms import change_now
@@ -156,8 +156,7 @@ class Consequences:
         author = self._actor.user
         fields = conflict_fields(self._change, author, draft, base, writers, disputed, patch)
         others = {user for user in writers.values() if user is not None}
-        readers = await self._concerned.readers(spec, draft.scopes, others | {author})
-        fields["concerns"] = people_and_places({*fields["concerns"], *readers})
+        fields["concerns"] = await self._concerned.concerned(spec, draft.scopes, others | {author})
         return await self._attend("conflict", fields)
 
     async def refusal(

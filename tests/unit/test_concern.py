@@ -62,6 +62,20 @@ async def test_a_conflict_is_not_shown_to_a_writer_who_has_left(office: Office) 
     assert (await office.fields(verdict.attention))["concerns"] == [f"grid:{GRID}", "person:wang"]
 
 
+@pytest.mark.parametrize("stays", [True, False])
+async def test_a_conflict_is_shown_to_an_owner_who_may_read_the_record(office: Office, stays: bool) -> None:
+    """Whose record it is learns of a conflict about it, unless the record itself is not for that person any more."""
+    li, record = inspector("li"), new_id()
+    fields = {"kind": "0102", "grid": GRID, "text": "暴露垃圾"}
+    seen = (await office.write(li, "finding", record, fields)).version
+    await office.submit(li if stays else Actor("li", li.device, ()))
+    await office.write(supervisor(), "finding", record, {"text": "主管"}, base=seen)
+    verdict = await office.write(inspector("wang"), "finding", record, {"text": "王"}, base=seen)
+    assert verdict.attention
+    concerns = (await office.fields(verdict.attention))["concerns"]
+    assert ("person:li" in concerns, f"grid:{GRID}" in concerns, "person:wang" in concerns) == (stays, True, True)
+
+
 async def test_a_conflict_is_not_shown_to_an_author_who_has_left(office: Office) -> None:
     """Whose change arrives when the grant it was made by is over does not learn what was written after that."""
     wang = Actor("wang", new_id(), (Grant(f"grid:{STREET}", Role.INSPECTOR, 0, office.now + 5_000),))

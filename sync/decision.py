@@ -244,6 +244,8 @@ class Decision:
 
     async def _delete(self, spec: RecordType[Any], draft: Draft) -> Outcome:
         authority.permit_delete(spec, self.roles, draft.scopes, self.as_of_ms)
+        if self.change.undoes is not None or self.patch_bytes != NOTHING:
+            raise Refused("value_invalid", "a deletion sets no fields and takes nothing back")
         write = await self._write(frozenset())
         # To send it again is the answer to `record_changed`; else it is judged by what was seen when it was refused.
         if self.settled is not None and self.settled.code != "record_changed":

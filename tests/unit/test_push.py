@@ -281,6 +281,16 @@ async def test_change_after_delete(office: Office) -> None:
     assert late.code == "record_deleted"
 
 
+@pytest.mark.parametrize(("fields", "undoes"), [({"remark": "x"}, False), ({}, True)])
+async def test_a_deletion_is_nothing_else(office: Office, fields: dict[str, str], undoes: bool) -> None:
+    """A deletion that sets fields or says that it takes back a change is refused: neither would be true."""
+    sup = supervisor()
+    record, seen = await made(office, sup)
+    more = {"undoes": new_id()} if undoes else {}
+    verdict = await office.write(sup, "component", record, fields, base=seen, delete=True, **more)
+    assert verdict.code == "value_invalid"
+
+
 async def test_private_field_stays_out_of_refusal(office: Office) -> None:
     """A refusal does not show a field that not everyone may read."""
     officer = actor("zhao", ("grid:440304001", Role.OFFICER))

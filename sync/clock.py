@@ -139,6 +139,12 @@ class TrustedClock:
             return anchor.server_ms + self._monotonic() - anchor.monotonic_ms
         return max(anchor.server_ms, self._wall() + anchor.server_ms - anchor.wall_ms)
 
+    def perhaps_ms(self) -> tuple[int, ...]:
+        """What true UTC time may be, the likeliest first: after a reboot a wall clock that was set wrong tells
+        nothing, and the last contact is all that is certain."""
+        now, anchor = self.now_ms(), self.anchor
+        return (now,) if anchor is None or anchor.boot == self._boot else (now, anchor.server_ms)
+
     def captured(self) -> Captured:
         """What to write into a change made now."""
         anchor = self.anchor

@@ -1,7 +1,9 @@
 """Local writes: judged by the same rules as on the server, then record and outbox entry in one transaction."""
 
+import contextlib
 import enum
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from client_sdk.store.outbox import Framed
 from client_sdk.store.overlay import apply, own_write
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
+from field_schemas.access import Role
 from field_schemas.media import digests_in
 from field_schemas.record import RecordType
 from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_update
@@ -21,6 +24,7 @@ from sync.clock import HybridClock, TrustedClock
 from sync.errors import Refused
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
 
+Permit = Callable[[HeldRoles, int], frozenset[Role]]
 _encode = msgspec.msgpack.Encoder().encode
 _NAMES_MEDIA = b"digest"
 
@@ -61,6 +65,16 @@ class Author(msgspec.Struct, frozen=True):
     def actor(self) -> Actor:
         """The author as the rules know them."""
         return Actor(self.account.user, self.identity.device, self.account.grants)
+
+    def permitted(self, permit: Permit) -> frozenset[Role]:
+        """The roles by which a write is permitted. Raises Refused where it is at no time that it may be now: the
+        server knows better, and has the last word."""
+        roles = HeldRoles(self.actor)
+        *others, least_likely = self.clock.perhaps_ms()
+        for at_ms in others:
+            with contextlib.suppress(Refused):
+                return permit(roles, at_ms)
+        return permit(roles, least_likely)
 
 
 def commit(tables: Tables, author: Author, writes: list[LocalWrite]) -> list[RecordRow]:
@@ -141,7 +155,7 @@ def _judged(tables: Tables, author: Author, write: LocalWrite, before: RecordRow
     before = before._replace(server=before.server_fields)
     scopes = write.spec.scopes(before.decoded(), before.owner)
     if write.kind is Kind.DELETE:
-        permit_delete(write.spec, HeldRoles(author.actor), scopes, author.clock.now_ms())
+        author.permitted(lambda roles, at_ms: permit_delete(write.spec, roles, scopes, at_ms))
         return before._replace(deleted=True)
     return _updated(author, write, before, scopes, stamp)
 
@@ -152,7 +166,7 @@ def _created(tables: Tables, author: Author, write: LocalWrite, stamp: int) -> R
     if missing := spec.required - patch.keys():
         raise Invalid("field_missing", f"{spec.name} needs {', '.join(sorted(missing))}")
     scopes = spec.scopes(patch, author.account.user)
-    roles = permit_create(spec, HeldRoles(author.actor), patch, scopes, author.clock.now_ms())
+    roles = author.permitted(lambda held, at_ms: permit_create(spec, held, patch, scopes, at_ms))
     fields = apply(spec, None, patch, own_write(stamp, author.identity.device, roles))
     return RecordRow(
         id=write.record.bytes,
@@ -170,7 +184,7 @@ def _created(tables: Tables, author: Author, write: LocalWrite, stamp: int) -> R
 def _updated(author: Author, write: LocalWrite, before: RecordRow, scopes: tuple[str, ...], stamp: int) -> RecordRow:
     spec = write.spec
     patch: dict[str, Any] = msgspec.msgpack.decode(write.patch)
-    roles = permit_update(spec, HeldRoles(author.actor), patch, scopes, author.clock.now_ms())
+    roles = author.permitted(lambda held, at_ms: permit_update(spec, held, patch, scopes, at_ms))
     fields = apply(spec, before.decoded(), patch, own_write(stamp, author.identity.device, roles))
     if not spec.scopes(fields, before.owner):
         raise NotAllowed("no_scope", f"{spec.name} would lie in no scope")

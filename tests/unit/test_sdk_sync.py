@@ -16,6 +16,7 @@ from field_schemas.access import Grant, Role
 from field_schemas.policies import SetOperand
 from field_schemas.types.component import Component
 from field_schemas.types.finding import Finding
+from sync.clock import DAY_MS
 from sync.messages import Outcome
 from tests.fake_server import FakeServer, lost
 from tests.phones import NEXT_STREET, STREET, city, component, finding, opened, phone
@@ -229,6 +230,23 @@ async def test_an_ended_grant_empties_its_area(tmp_path: Path, server: FakeServe
         assert [grant.scope for grant in li.grants] == [STREET]
         with pytest.raises(NotAllowed, match="scope_denied"):
             await li.create(component(grid="440304002001001"))
+
+
+async def test_a_clock_that_is_ahead_after_a_reboot_takes_no_grant_away(tmp_path: Path, server: FakeServer) -> None:
+    """Without a network after a reboot the wall clock proves nothing: who was granted the area works on."""
+    ends = server.time.ms + 10 * DAY_MS
+    server.add_user("li", Grant(STREET, Role.INSPECTOR, valid_until=ends))
+    async with phone(tmp_path, server, "li") as li:
+        await li.sync()
+    ahead = server.time.clocks(wrong_by_ms=400 * DAY_MS, boot="after a reboot")
+    async with opened(tmp_path / "li.db", server, clocks=ahead) as li:
+        await li.create(finding())
+        report = await li.sync()
+        assert report.verdicts == {"applied": 1}
+    server.time.ms = ends
+    async with opened(tmp_path / "li.db", server, clocks=ahead) as li:
+        with pytest.raises(NotAllowed, match="scope_denied"):
+            await li.create(finding())
 
 
 async def test_a_new_role_in_the_same_area_is_known(tmp_path: Path, server: FakeServer) -> None:

@@ -56,7 +56,8 @@ class Identities:
         self._asking: asyncio.Task[None] | None = None
 
     async def of(self, session: uuid.UUID) -> Identity:
-        """Who stands behind a session. Raises SyncError `token_invalid` when it has ended, or `account_disabled`."""
+        """Who stands behind a session. Raises SyncError `token_invalid` when it has ended, or `account_disabled`
+        where the device is not revoked too."""
         answer = self._waiting.get(session)
         if answer is None:
             answer = self._waiting[session] = asyncio.get_running_loop().create_future()
@@ -128,7 +129,8 @@ async def _found(connection: AsyncConnection, wanted: Collection[uuid.UUID]) -> 
 
 def _from_rows(rows: Sequence[Any]) -> Identity | SyncError:
     first = rows[0]
-    if first.disabled_ms is not None:
+    # A revoked device only hands in its work, which is kept apart, and learns that it is to wipe itself.
+    if first.disabled_ms is not None and first.revoked_ms is None:
         return SyncError("account_disabled", f"account {first.user!r} is disabled")
     held = tuple([Grant(row.scope, Role(row.role), row.valid_from, row.valid_until) for row in rows if row.role])
     revoked = first.revoked_ms is not None

@@ -88,6 +88,15 @@ def test_disabled_account(server: HttpServer, phone: Phone) -> None:
     assert problem(phone.sign_in()) == (403, "account_disabled")
 
 
+def test_revoked_device_of_a_disabled_account(server: HttpServer, phone: Phone) -> None:
+    """A revoked device hands in its work and learns that it is to wipe itself, though its user is gone too."""
+    server.administer(lambda accounts: accounts.users.disable(phone.user))
+    server.administer(lambda accounts: accounts.devices.revoke(phone.device))
+    assert phone.refresh().status_code == 200
+    assert problem(phone.call("GET", "/v1/me")) == (403, "device_revoked")
+    assert phone.verdict(phone.change())["code"] == "device_quarantined"
+
+
 def test_device_of_another_user(server: HttpServer, phone: Phone) -> None:
     """A device id belongs to the user who enrolled it."""
     thief = Phone(server, server.new_user())

@@ -98,6 +98,8 @@ class Decision:
             self.before = _UNCHANGED
             if self.patch_bytes is NOTHING:
                 self.patch_bytes = any_fields(self.change.fields, as_json=self.submission.as_json)
+            else:
+                self.patch_bytes = any_fields(self.patch_bytes, as_json=False)
             if not self.by_server:
                 fields, form = self.patch_bytes, self.patch_version
                 self.attention = await self._after.refusal(self.scopes, fields, form, code, detail)

@@ -101,6 +101,7 @@ class Workspace:
         self._new_log: list[LoggedChange] = []
         self._drafts: dict[uuid.UUID, Draft | None] = {}
         self._changed: list[Draft] = []
+        self._histories: dict[uuid.UUID, list[LoggedChange]] = {}
         self._next_version = 0
         self._last_version = -1
 
@@ -172,7 +173,10 @@ class Workspace:
 
     async def history(self, record_id: uuid.UUID) -> list[LoggedChange]:
         """The changes of a record, stored and decided here, oldest first."""
-        stored = await self.tx.history(record_id)
+        stored = self._histories.get(record_id)
+        if stored is None:
+            # Nobody else adds to it while the record is locked; one that is moved a thousand times has a long one.
+            stored = self._histories[record_id] = await self.tx.history(record_id)
         return stored + [change for change in self._new_log if change.record == record_id]
 
     def batch(self) -> WriteBatch:

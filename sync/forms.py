@@ -20,6 +20,8 @@ _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _json_fields = msgspec.json.Decoder(dict[str, Any]).decode
 _marks = msgspec.msgpack.Decoder(dict[str, Mark]).decode
 _NOTHING = _encode({})
+DEEPEST = 64
+"""Levels of lists and objects in a refused change that are kept as such."""
 
 
 def record_now(spec: RecordType[Any], stored: StoredRecord) -> StoredRecord:
@@ -75,17 +77,31 @@ def patch_now(spec: RecordType[Any], change: Change, *, as_json: bool) -> bytes 
         raise Refused("value_invalid", f"no {spec.name} of version {change.type_version}: {error!r}") from error
 
 
-def any_fields(raw: msgspec.Raw, *, as_json: bool) -> bytes:
-    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused."""
+def any_fields(raw: bytes | memoryview, *, as_json: bool) -> bytes:
+    """The fields of a change as a MessagePack object, whatever they are, for the log of a change that is refused.
+
+    Those who read it should not trip over it: what cannot be read, or is nested more than DEEPEST levels, is kept
+    as it came, as the bytes of `unreadable`.
+    """
     try:
-        return _encode((_json_fields if as_json else _fields)(raw))
+        fields = (_json_fields if as_json else _fields)(raw)
+        if not _is_deeper(fields, DEEPEST):
+            return _encode(fields)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        return _encode({"unreadable": bytes(raw)})
+        pass
+    return _encode({"unreadable": bytes(raw)})
 
 
 def behind(spec: RecordType[Any], version: int) -> SyncError:
     """What a server answers that knows a type at an older version than is asked of it."""
     return SyncError("server_behind", f"{spec.name} is needed at version {version} and known up to {spec.version}")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _elements_now(parts: list[list[Any]], elements: list[Any]) -> list[list[Any]]:

@@ -52,5 +52,8 @@ def _records_for_json(records: Iterable[WireRecord]) -> Iterable[WireRecord]:
 
 
 def fields_to_json(packed: msgspec.Raw) -> bytes:
-    """An object in JSON instead of MessagePack."""
-    return to_json(_unpack(packed))
+    """An object in JSON instead of MessagePack; what is nested too deeply for that as bytes."""
+    try:
+        return to_json(_unpack(packed))
+    except RecursionError:
+        return to_json({"unreadable": bytes(packed)})

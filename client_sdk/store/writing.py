@@ -19,7 +19,7 @@ from client_sdk.store.thread import Tables
 from field_schemas.access import Role
 from field_schemas.media import digests_in
 from field_schemas.record import RecordType
-from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_update
+from sync.authority import Actor, HeldRoles, permit_create, permit_delete, permit_place, permit_update
 from sync.clock import HybridClock, TrustedClock
 from sync.errors import Refused
 from sync.messages import MAX_CHANGE_BYTES, Change, Outcome
@@ -186,6 +186,7 @@ def _updated(author: Author, write: LocalWrite, before: RecordRow, scopes: tuple
     patch: dict[str, Any] = msgspec.msgpack.decode(write.patch)
     roles = author.permitted(lambda held, at_ms: permit_update(spec, held, patch, scopes, at_ms))
     fields = apply(spec, before.decoded(), patch, own_write(stamp, author.identity.device, roles))
-    if not spec.scopes(fields, before.owner):
-        raise NotAllowed("no_scope", f"{spec.name} would lie in no scope")
+    if (placed := spec.scopes(fields, before.owner)) != scopes:
+        allowed = spec.access.write | spec.access.create
+        author.permitted(lambda held, at_ms: permit_place(spec, held, placed, allowed, at_ms))
     return before._replace(fields=_encode(fields))

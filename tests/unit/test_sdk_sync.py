@@ -215,6 +215,16 @@ async def test_a_record_that_moves_away_is_forgotten_but_not_unsent_work(tmp_pat
         assert await li.find(Component) == []
 
 
+async def test_nothing_is_moved_to_where_its_author_may_not_put_it(tmp_path: Path, server: FakeServer) -> None:
+    """A move out of what the user was granted is refused on the phone, as the server would refuse it."""
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(component())
+        with pytest.raises(NotAllowed, match="scope_denied"):
+            await li.update(made, grid="440304002001001")
+        assert await li.get(Component, made.id) == made
+        assert len(await li.pending()) == 1
+
+
 async def test_an_ended_grant_empties_its_area(tmp_path: Path, server: FakeServer) -> None:
     """When a grant ends, the records of its area leave the device, and the device knows its new grants."""
     server.add_user("li", Grant(STREET, Role.INSPECTOR), Grant(NEXT_STREET, Role.INSPECTOR))

@@ -38,9 +38,9 @@ async def places_known(
         return draft.scopes
     seen = {name: draft.fields.get(name) for name in spec.scope_fields}
     open_fields = set(moved)
-    for one in reversed(await work.history(draft.id)):
+    for one in sorted(await work.history(draft.id), key=lambda one: -one.version):
         if not one.version:
-            continue
+            break
         before = _fields(change_now(spec, one).before)
         if one.version <= change.base or one.device == actor.device or one.received_ms < actor.sent_all_ms:
             open_fields -= before.keys()

@@ -42,11 +42,14 @@ class Model:
         return places_of(self.spec, self.fields, self.owner)
 
     def scopes_seen(self, change: LoggedChange) -> list[str]:
-        """Where the record lay as a change's author saw it: by what stood there, and what the device did since."""
-        placing: dict[str, Any] = {}
-        for one, moves in self.lay:
+        """Where the record lay as a change's author saw it: by what stood there, and what the device did since.
+
+        Whoever saw it saw it created, in contents of before a restore too, whose versions were others.
+        """
+        (_, placing), *later = self.lay
+        for one, moves in later:
             if one.version <= change.base or one.device == change.device:
-                placing |= moves
+                placing = placing | moves
         return places_of(self.spec, self.fields | placing, self.owner)
 
     def take(self, change: LoggedChange, rests: Rests) -> Outcome:

@@ -79,6 +79,9 @@ class Author(msgspec.Struct, frozen=True):
 
 def commit(tables: Tables, author: Author, writes: list[LocalWrite]) -> list[RecordRow]:
     """Carry out the writes together; the records after each. Raises NotAllowed or Invalid, then nothing is stored."""
+    if (keeper := tables.meta.identity) is None or keeper.device != author.identity.device:
+        # The store passed to somebody else while this waited for its turn.
+        raise NotAllowed("token_missing", "another user has taken the device over")
     seq = tables.outbox.next_seq()
     rows = [_carry_out(tables, author, write, seq + n) for n, write in enumerate(writes)]
     tables.meta.stamp = author.stamps.last

@@ -1,12 +1,13 @@
 """A session ends, or another user takes the phone over, while the first one's requests are under way."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
-from client_sdk.errors import SignInNeeded
+from client_sdk.errors import NotAllowed, SignInNeeded
 from field_schemas.access import Grant, Role
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
@@ -103,3 +104,24 @@ async def test_signing_out_does_not_wait_for_a_sync(tmp_path: Path, server: Fake
         outcomes = await asyncio.gather(*syncing, return_exceptions=True)
         assert [type(one) for one in outcomes] == [SignInNeeded, SignInNeeded]
         assert len(await li.pending()) == 1
+
+
+async def test_work_that_meets_another_users_sign_in_is_not_theirs(tmp_path: Path, server: FakeServer) -> None:
+    """What a user saves in the moment the store passes to another is not stored in the other's name."""
+    async with phone(tmp_path, server, "li") as li:
+        held, gate = Held(), threading.Event()
+        server.faults.append(held)
+        taking_over = asyncio.create_task(li.sign_in("zhao", "secret"))
+        await held.arrived.wait()
+        busy = asyncio.create_task(li._store.run(lambda _tables: gate.wait(10)))
+        held.go.set()
+        # Until the new session waits for the store.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        saving = asyncio.create_task(li.create(finding("李的")))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(busy, taking_over)
+        with pytest.raises(NotAllowed, match="token_missing"):
+            await saving
+        assert (await busy, li.user, await li.pending()) == (True, "zhao", [])

@@ -61,7 +61,7 @@ class Exchange:
                 await self._push.reconcile()
                 behind = await self._push.what_is_understood()
                 await self._pull_or_be_too_old()
-                await self._have_receipted()
+                invalid = await self._what_is_wrong_with_the_receipt()
                 verified = await self._verify(asked=verify)
             except Restarted:
                 # What was unknown before is no proof of a loss: the contents are read anew.
@@ -72,8 +72,8 @@ class Exchange:
             except Unknown as error:
                 unknown = error
             else:
-                if behind is not None:
-                    raise behind
+                if (trouble := invalid or behind) is not None:
+                    raise trouble
                 return self._report(before, (monotonic_ms() - began) / 1000, verified)
         if unknown is not None:
             raise ReceiptInvalid("the server loses what it acknowledged") from unknown
@@ -103,6 +103,14 @@ class Exchange:
             # What was sent before the update deserves its receipt too.
             await self._have_receipted()
             raise
+
+    async def _what_is_wrong_with_the_receipt(self) -> ReceiptInvalid | None:
+        """Have the work receipted: a receipt that is not right is told of when the copies are compared too."""
+        try:
+            await self._have_receipted()
+        except ReceiptInvalid as error:
+            return error
+        return None
 
     async def _have_receipted(self) -> None:
         if await self._receipts.due(self._clock.now_ms()):

@@ -88,7 +88,7 @@ class Receipts:
             claims: dict[str, Any] = jwt.decode(text, key, algorithms=["EdDSA"], issuer=ISSUER)
             return msgspec.convert(claims, Receipt)
         except (jwt.PyJWTError, msgspec.ValidationError, binascii.Error, ValueError) as error:
-            raise ReceiptInvalid(f"not signed by the key the server had at first: {error}") from error
+            raise ReceiptInvalid(f"not signed by the key the server had at the sign-in: {error}") from error
 
     async def _check(self, receipt: Receipt, claim: Claim) -> None:
         wrong = self._difference(receipt, claim)

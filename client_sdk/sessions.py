@@ -32,7 +32,8 @@ class Sessions:
 
         Raises UnsentWork when the store holds unsent work of another user.
         """
-        account = self._account(response)
+        # Who has just given the password to a server believes that it is the one.
+        account = msgspec.structs.replace(self._account(response), server_key=response.server_key)
         await self._store.run(self._begin, msgspec.structs.replace(identity, user=account.user), account)
 
     async def renew(self, known: Account, response: SessionResponse) -> None:
@@ -78,7 +79,7 @@ class Sessions:
         )
 
     def _pinned_key(self, response: SessionResponse) -> str:
-        """The server's key as it was told first: who answers in its name later must have the same."""
+        """The server's key as it was told at the sign-in: who answers in its name later must have the same."""
         known = self.account.server_key if self.account and self.account.user == response.user else ""
         return known or response.server_key
 
@@ -86,6 +87,9 @@ class Sessions:
         if self.identity.user not in (None, account.user):
             refuse_unsent(tables, self.identity)
             tables.clear()
+        if self.account is not None and self.account.server_key != account.server_key:
+            # By the new key it cannot be checked.
+            tables.meta.receipt = None
         tables.meta.identity = self.identity = identity
         self._save(tables, account)
 

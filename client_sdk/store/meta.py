@@ -23,7 +23,7 @@ _encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 class Account(msgspec.Struct, frozen=True):
     """The signed-in user and their session; empty tokens once it has ended. `expires_ms` is true UTC time.
 
-    `server_key` is the server's key as it was told first; receipts must be signed by it. Media is named
+    `server_key` is the server's key as it was told at the sign-in; receipts must be signed by it. Media is named
     by its `media_digest`, and checked by its `thresholds`.
     """
 

@@ -14,6 +14,7 @@ from client_sdk import receipts
 from client_sdk.errors import Offline, ReceiptInvalid
 from client_sdk.reports import SyncState
 from field_schemas.types.finding import Finding
+from sync.clock import DAY_MS
 from sync.messages import ReceiptRequest
 from tests.fake_server import FakeServer, Fault, lost
 from tests.phones import city, finding, opened, phone
@@ -102,17 +103,35 @@ async def test_many_changes_come_in_pages(
 
 
 async def test_another_key_is_not_believed(tmp_path: Path, server: FakeServer) -> None:
-    """A receipt by another key than at the first sign-in is an error, also after signing in again; work goes on."""
+    """A receipt by another key than at the sign-in is an error, also when tokens are renewed; work goes on, and
+    copies are compared."""
     async with phone(tmp_path, server, "li") as li:
+        await li.sync()
         server.accounts.key = Ed25519PrivateKey.generate()
-        await li.sign_in("li", "secret")
+        server.time.ms += DAY_MS
         made = await li.create(finding())
+        before = server.requests.count("POST /v1/digests")
         with pytest.raises(ReceiptInvalid, match="receipt_invalid"):
             await li.sync()
         assert li.last_receipt is None
         assert li.status.state is SyncState.FAILED
         assert made.id in server.state.records
         assert await li.pending() == []
+        assert server.requests.count("POST /v1/digests") > before
+
+
+async def test_another_key_is_believed_with_the_password(tmp_path: Path, server: FakeServer) -> None:
+    """Where the server's key is lost, who signs in takes the new one; what the old one signed is shown no more."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding())
+        await li.sync()
+        server.accounts.key = Ed25519PrivateKey.generate()
+        await li.sign_in("li", "secret")
+        assert li.last_receipt is None
+        await li.create(finding())
+        await li.sync()
+        assert li.last_receipt is not None
+        assert li.last_receipt.held == 2
 
 
 def falsified(server: FakeServer, **claims: object) -> Fault:

@@ -22,12 +22,17 @@ MAX_PAGE = 10_000
 """Records in one page of a pull."""
 MAX_FETCH = 1_000
 """Records in one fetch."""
+MAX_TYPES = 1_000
+"""Record types that a reader names."""
 MAX_LOADED = 100
 """Snapshots named in one pull."""
 MAX_INTEGER = 2**53 - 1
 
 
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]
+KnownTypes = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=200)], Sequence], msgspec.Meta(max_length=MAX_TYPES)
+]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
@@ -90,7 +95,7 @@ class PullRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     cursor: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 2_000
     protocol: Sequence = PROTOCOL
-    types: dict[str, Sequence] | None = None
+    types: KnownTypes | None = None
     deltas: bool = False
     snapshots: bool = False
     loaded: Annotated[list[str], msgspec.Meta(max_length=MAX_LOADED)] = []
@@ -137,7 +142,7 @@ class SnapshotRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for the snapshot of a scope that a pull has offered. `types` as in PullRequest."""
 
     scope: str
-    types: dict[str, Sequence] | None = None
+    types: KnownTypes | None = None
 
 
 class SnapshotBlock(msgspec.Struct, frozen=True):
@@ -241,7 +246,7 @@ class DigestRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     scope: str
     prefix: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){0,5}\Z", max_length=10)] = ""
-    types: dict[str, Sequence] | None = None
+    types: KnownTypes | None = None
 
 
 class DigestResponse(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -257,7 +262,7 @@ class FetchRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ask for some records by id. `types` as in PullRequest."""
 
     ids: Annotated[list[uuid.UUID], msgspec.Meta(max_length=MAX_FETCH)]
-    types: dict[str, Sequence] | None = None
+    types: KnownTypes | None = None
 
 
 class FetchResponse(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -155,7 +155,7 @@ class Phone:
         *,
         wire: str = JSON,
         accept: str | None = None,
-        raw: bytes | None = None,
+        raw: bytes | Iterator[bytes] | None = None,
         token: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from field_schemas.access import Role
@@ -99,6 +100,26 @@ def test_a_revoked_device_may_finish(revoked: Phone) -> None:
     assert revoked.sign_in().status_code == 201
     assert revoked.verdict(revoked.change())["code"] == "device_quarantined"
     assert problem(revoked.call("POST", "/v1/pull", {})) == (403, "device_revoked")
+
+
+@pytest.mark.parametrize("path", ["/v1/push", "/v1/pull"])
+def test_revoked_while_its_request_comes(server: HttpServer, path: str) -> None:
+    """What counts is who may do what when a request is whole, however long its body was on the way."""
+    phone = server.inspector()
+    body = msgspec.json.encode({"changes": [phone.change()]} if path == "/v1/push" else {})
+
+    def slowly() -> Iterator[bytes]:
+        yield b" " * 80_000
+        # The server has looked at what came so far when it answers this.
+        assert phone.call("GET", "/v1/me").status_code == 200
+        server.administer(lambda accounts: accounts.devices.revoke(phone.device))
+        yield body
+
+    answer = phone.call("POST", path, raw=slowly())
+    if path == "/v1/push":
+        assert [one["code"] for one in answer.json()["verdicts"]] == ["device_quarantined"]
+    else:
+        assert problem(answer) == (403, "device_revoked")
 
 
 def test_work_of_before_stands(server: HttpServer) -> None:

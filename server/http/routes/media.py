@@ -108,8 +108,7 @@ def media_routes(
 
     @post(PATH + "/{digest:str}/publications", status_code=200, opt=described(_PUBLISH))
     async def publish(request: AnyRequest, digest: FromPath[str]) -> Response[bytes]:
-        who = await gate.identify(request)
-        wanted = await publication_body.read(request)
+        who, wanted = await gate.read(request, publication_body)
         blob = await library.find_supervised(who, digest)
         wish = Derivative(side_px=wanted.side_px, hidden=wanted.hidden)
         await pictures.get(blob, wish)

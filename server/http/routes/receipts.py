@@ -36,8 +36,7 @@ def receipt_routes(gate: Gate, store: Store, signer: ReceiptSigner, now_ms: Mill
 
     @post("/v1/receipts", status_code=200, opt=described(_RECEIPT))
     async def receipts(request: AnyRequest) -> Response[bytes]:
-        who = await gate.identify(request, revoked_too=True)
-        wanted = await receipt_body.read(request)
+        who, wanted = await gate.read(request, receipt_body, revoked_too=True)
         previous = signer.read(wanted.previous) if wanted.previous else None
         async with store.reading() as tx:
             given = await receipt(tx, who.actor, previous, wanted.changes, now_ms())

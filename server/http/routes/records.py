@@ -63,15 +63,13 @@ def record_routes(gate: Gate, store: Store, registry: Registry, now_ms: Millisec
 
     @post("/v1/digests", status_code=200, opt=described(_DIGESTS))
     async def digests(request: AnyRequest) -> Response[bytes]:
-        who = await gate.identify(request)
-        wanted = await digest_body.read(request)
+        who, wanted = await gate.read(request, digest_body)
         async with store.reading() as tx:
             return answer(request, await digest(tx, registry, who.actor, wanted, now_ms()))
 
     @post("/v1/records/fetch", status_code=200, opt=described(_FETCH))
     async def fetch_records(request: AnyRequest) -> Response[bytes]:
-        who = await gate.identify(request)
-        wanted = await fetch_body.read(request)
+        who, wanted = await gate.read(request, fetch_body)
         async with store.reading() as tx:
             found = await fetch(tx, registry, who.actor, wanted, now_ms())
         return answer(request, fetched_for_json(found) if answer_wire(request) is Wire.JSON else found)

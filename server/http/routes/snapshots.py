@@ -48,8 +48,8 @@ def snapshot_routes(gate: Gate, snapshots: Snapshots) -> list[HTTPRouteHandler]:
 
     @post("/v1/snapshots", status_code=200, opt=described(_ASK))
     async def ask(request: AnyRequest) -> Stream:
-        who = await gate.identify(request)
-        give = await snapshots.ask(who.actor, await body.read(request))
+        who, wanted = await gate.read(request, body)
+        give = await snapshots.ask(who.actor, wanted)
 
         async def given() -> AsyncIterator[bytes]:
             yield encoded(request, await give())

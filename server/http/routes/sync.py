@@ -118,8 +118,7 @@ def push_routes(
 
     @post("/v1/push", status_code=200, opt=described(_PUSH))
     async def push_changes(request: AnyRequest) -> Response[bytes]:
-        who = await gate.identify(request, revoked_too=True)
-        wanted = await push_body.read(request)
+        who, wanted = await gate.read(request, push_body, revoked_too=True)
         changes = wanted.changes
         if len(changes) > max_batch:
             raise SyncError("batch_too_large", f"{len(changes)} changes; at most {max_batch} are taken")
@@ -144,8 +143,7 @@ def pull_routes(gate: Gate, reading: Reading) -> list[HTTPRouteHandler]:
 
     @post("/v1/pull", status_code=200, opt=described(_PULL))
     async def pull_page(request: AnyRequest) -> Response[bytes]:
-        who = await gate.identify(request)
-        wanted = await pull_body.read(request)
+        who, wanted = await gate.read(request, pull_body)
         return reading.noting(answer(request, await reading.page(request, who, wanted)), who, wanted)
 
     return [pull_page]

@@ -61,6 +61,11 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     views: dict[str, ViewCursor]
     purged: FeedPosition = FeedPosition()
 
+    @property
+    def furthest(self) -> FeedPosition:
+        """Up to where any view was read."""
+        return max((view.position for view in self.views.values()), default=FeedPosition())
+
     def encode(self) -> str:
         """The text a device keeps, with a checksum: a cursor that is damaged into another would lose records."""
         packed = msgspec.msgpack.encode(self)

@@ -1,6 +1,7 @@
 """What can go wrong in sync.
 
 SyncError            a request is answered with a code, nothing of it is done
+├── ContentsSetBack  a reader knows more than there is: the contents went back to an older state behind all backs
 ├── SequenceError    the device's numbering does not continue the server's; `expected` says where to go on
 └── ChangeUnknown    the log lacks a change; `change` says which
 Refused              one change is refused; it becomes a verdict, never an exception to the client
@@ -16,6 +17,13 @@ class SyncError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+class ContentsSetBack(SyncError):
+    """`epoch_changed`, though nobody said so: for this reader the contents are others than those it has read."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("epoch_changed", detail)
 
 
 class SequenceError(SyncError):

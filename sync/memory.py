@@ -13,7 +13,17 @@ from field_schemas.registry import Registry
 from sync.authority import Actor
 from sync.errors import SyncError
 from sync.messages import Snapshot, SnapshotBlock, SnapshotRequest, SnapshotResponse
-from sync.snapshot import Moment, SnapshotKey, cursor_behind, cuts, encode_block, key_of, may_read, moment_of
+from sync.snapshot import (
+    Moment,
+    SnapshotKey,
+    cursor_behind,
+    cuts,
+    encode_block,
+    is_of_use,
+    key_of,
+    may_read,
+    moment_of,
+)
 from sync.storage import (
     Collision,
     FeedEntry,
@@ -91,7 +101,7 @@ class MemorySnapshots:
         key = await key_of(tx, self._registry, reader, request, now_ms, snapshot_from)
         digest = key.digest(self._registry)
         kept = self.kept.get(digest)
-        if kept is None or kept.made.position < await tx.purged():
+        if kept is None or not await is_of_use(tx, kept.made):
             kept = self.kept[digest] = await self._make(tx, key, now_ms)
         cursor = cursor_behind(key, kept.made, reader, request, now_ms)
         blocks = [

@@ -154,6 +154,12 @@ async def moment_of(tx: ReadTransaction) -> Moment:
     return Moment(await tx.horizon(), await tx.purged())
 
 
+async def is_of_use(tx: ReadTransaction, made: Moment) -> bool:
+    """Whether a snapshot of that moment can be followed: traces of what was deleted since are there, and so is the
+    moment itself, which it is not where the contents were set back behind the files' backs."""
+    return await tx.purged() <= made.position <= await tx.horizon()
+
+
 def cursor_behind(key: SnapshotKey, made: Moment, reader: Actor, request: SnapshotRequest, now_ms: int) -> str:
     """The cursor of `reader` who has loaded the snapshot that was `made` then."""
     tag = view_tag(grants_held(reader, now_ms), key.view, dict(key.types) if request.types is None else request.types)

@@ -89,7 +89,8 @@ def restore(file: Path) -> None:
 
 @click.command("renew-epoch")
 def renew() -> None:
-    """Tell all devices that the contents were replaced 更换纪元. For PostgreSQL, after pg_restore.
+    """Tell all devices that the contents were replaced 更换纪元. For PostgreSQL, after pg_restore; and after the
+    database was set back in any other way (a snapshot of the machine, a folder copied back, a replica that lagged).
 
     Every device notices the new epoch, fetches afresh, and sends again what the server lacks. Refused while a server
     is connected. (`gridwalk restore` does this by itself.)

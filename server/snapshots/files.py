@@ -106,8 +106,11 @@ class SnapshotFiles:
         unfinished.rename(self._folder / (kept.id + _CONTENT))
         unfinished.write_bytes(msgspec.json.encode(kept))
         unfinished.rename(self._folder / (kept.id + _ABOUT))
-        for old in sorted(self._of(draft.digest), key=lambda one: one.made)[:-_KEPT_OF_ONE]:
-            self._drop(old.id)
+        there = sorted(self._of(draft.digest), key=lambda one: one.made)
+        # What claims to be newer is of contents that were set back since.
+        ahead = [one for one in there if one.made > kept.made]
+        for gone in (*there[:-_KEPT_OF_ONE], *ahead):
+            self._drop(gone.id)
 
     @contextmanager
     def alone(self, digest: str) -> Iterator[bool]:

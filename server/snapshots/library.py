@@ -14,7 +14,17 @@ from sync.authority import Actor
 from sync.clock import Milliseconds
 from sync.errors import SyncError
 from sync.messages import Snapshot, SnapshotRequest, SnapshotResponse
-from sync.snapshot import SnapshotKey, cursor_behind, cuts, encode_block, is_current, key_of, may_read, moment_of
+from sync.snapshot import (
+    SnapshotKey,
+    cursor_behind,
+    cuts,
+    encode_block,
+    is_current,
+    is_of_use,
+    key_of,
+    may_read,
+    moment_of,
+)
 from sync.storage import ReadTransaction, Store
 
 _WAIT_S = 20.0
@@ -175,8 +185,7 @@ def _differ_in_types(one: SnapshotKey, other: SnapshotKey) -> bool:
 
 
 async def _of_use(tx: ReadTransaction, kept: KeptSnapshot | None) -> KeptSnapshot | None:
-    """`kept`, unless traces of records that were deleted since are gone."""
-    return None if kept is None or kept.made.position < await tx.purged() else kept
+    return kept if kept is not None and await is_of_use(tx, kept.made) else None
 
 
 async def _has_grown(tx: ReadTransaction, kept: KeptSnapshot) -> bool:

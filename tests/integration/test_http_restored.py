@@ -94,6 +94,31 @@ def test_a_restored_town(town: Town) -> None:
         assert [record["id"] for record in delta["records"]] == [late["record"]]
 
 
+@pytest.mark.parametrize("what", ["push", "pull"])
+def test_a_folder_copied_back(tmp_path: Path, what: str) -> None:
+    """A database file that was copied back is told by the first device that had read further, before it writes.
+
+    Only SQLite: numbers of PostgreSQL's transactions are the cluster's, and go on.
+    """
+    town = Town(tmp_path, f"sqlite:///{tmp_path / 'town.db'}", lambda: None, lambda: None)
+    with town.serving() as server:
+        phone = server.inspector()
+        phone.push(phone.change())
+    copied = (tmp_path / "town.db").read_bytes()
+    with town.serving() as server:
+        again(phone, server)
+        late = phone.change()
+        phone.push(late)
+        cursor = phone.pull()["cursor"]
+    (tmp_path / "town.db").write_bytes(copied)
+    with town.serving() as server:
+        again(phone, server)
+        asked = {"pull": {"cursor": cursor}, "push": {"changes": [phone.change()], "pull": {"cursor": cursor}}}[what]
+        assert problem(phone.call("POST", f"/v1/{what}", asked)) == (409, "epoch_changed")
+        assert phone.push().json()["held"] == 1
+        assert phone.verdict(late)["outcome"] == "applied"
+
+
 def test_a_photo_sent_since_the_backup(town: Town) -> None:
     """A photo whose row and record the restore lost is read again once the device has sent the record again."""
     content = photo()

@@ -71,6 +71,23 @@ async def test_a_device_away_too_long_starts_over_and_resurrects_nothing(tmp_pat
         assert [one.id for one in await li.find(Component)] == [kept.id]
 
 
+async def test_a_database_that_was_set_back_and_says_nothing_of_it(tmp_path: Path, server: FakeServer) -> None:
+    """Where the database went back and its epoch stayed, who had read further notices, and sends what is lost."""
+    async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "wang") as wang:
+        await li.create(finding("之前"))
+        await li.sync()
+        backup, versions = server.state, server.store.last_version
+        await li.create(finding("之后"))
+        await li.sync()
+        await wang.sync()
+        server.store.state, server.store.last_version = backup, versions
+        await wang.sync()
+        assert await texts(wang) == ["之前"]
+        for device in (li, wang):
+            await device.sync()
+        assert await texts(li) == await texts(wang) == ["之前", "之后"]
+
+
 async def test_a_reset_under_way_survives_a_restart(tmp_path: Path, server: FakeServer) -> None:
     """Work made while a reset is under way stays in sight through it."""
     async with phone(tmp_path, server, "li") as li, phone(tmp_path, server, "chen") as chen:

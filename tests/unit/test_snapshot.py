@@ -8,7 +8,7 @@ import pytest
 
 from field_schemas.access import Role
 from sync.authority import SERVER, Actor
-from sync.errors import SyncError
+from sync.errors import ContentsSetBack, SyncError
 from sync.memory import MemorySnapshots, MemoryTransaction
 from sync.messages import PullRequest, PullResponse, Snapshot, SnapshotRequest, WireRecord
 from sync.pull import PAGE_BYTES, pull
@@ -263,6 +263,20 @@ async def test_older_than_the_traces(office: Office) -> None:
     assert refused.value.code == "cursor_expired"
     _, records = await snapshot_of(office, reader, kept)
     assert {one.id for one in records} == set(made[1:])
+
+
+async def test_of_contents_that_were_set_back(office: Office) -> None:
+    """A snapshot that goes further than the contents, which somebody set back, is not given any more."""
+    made = await fill(office)
+    reader, before, versions = inspector("li"), office.store.state, office.store.last_version
+    kept = MemorySnapshots(REGISTRY, block_records=3)
+    await fill(office, 1)
+    ahead, _ = await snapshot_of(office, reader, kept)
+    office.store.state, office.store.last_version = before, versions
+    with pytest.raises(ContentsSetBack):
+        await page_of(office, reader, None, ahead.cursor)
+    _, records = await snapshot_of(office, reader, kept)
+    assert {one.id for one in records} == set(made)
 
 
 async def test_large_records_end_a_page(office: Office) -> None:

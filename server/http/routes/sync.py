@@ -23,7 +23,7 @@ from server.http.transcoding import changes_from_json, page_for_json
 from server.media.references import References
 from sync.clock import Milliseconds
 from sync.cursor import Cursor
-from sync.errors import SyncError
+from sync.errors import ContentsSetBack, SyncError
 from sync.messages import PullRequest, PullResponse, PushRequest, PushResponse
 from sync.pull import pull
 from sync.storage import FeedPosition, Store
@@ -84,6 +84,7 @@ class Reading:
         self._bounds = bounds
         self._now_ms = now_ms
         self._stretches = Stretches()
+        self._horizon = FeedPosition()
 
     async def page(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse:
         """The page in the encoding of the answer. Raises SyncError `client_too_old`, and as `pull`."""
@@ -91,10 +92,31 @@ class Reading:
             detail = f"protocol {wanted.protocol}; at least {self._bounds.min_protocol} is needed"
             raise SyncError("client_too_old", detail)
         async with self._store.reading() as tx:
-            page = await pull(
-                tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from, self._stretches
-            )
+            self._horizon = await tx.horizon()
+            try:
+                page = await pull(
+                    tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from, self._stretches
+                )
+            except ContentsSetBack as error:
+                raise _told(error, who) from None
         return page_for_json(page) if answer_wire(request) is Wire.JSON else page
+
+    async def check(self, who: Identity, wanted: PullRequest | None) -> None:
+        """Raise ContentsSetBack where a device that is about to write has read further than there is anything: what
+        it writes would hide that."""
+        if wanted is None or wanted.cursor is None:
+            return
+        try:
+            cursor = Cursor.decode(wanted.cursor)
+        except SyncError:
+            # The pull will say so; what was written does not depend on it.
+            return
+        # What this process has seen by itself need not be asked for.
+        if cursor.furthest > self._horizon:
+            async with self._store.reading() as tx:
+                self._horizon, epoch = await tx.horizon(), await tx.epoch()
+            if cursor.epoch == epoch and cursor.furthest > self._horizon:
+                raise _told(ContentsSetBack(f"the cursor reaches beyond {self._horizon}"), who)
 
     async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:
         """The page, or None where there is none to give: the work was taken, and a pull will tell the reason."""
@@ -110,6 +132,12 @@ class Reading:
         return response
 
 
+def _told(error: ContentsSetBack, who: Identity) -> ContentsSetBack:
+    """The error, which whoever runs the server is to know of."""
+    _log.error("contents_set_back", device=str(who.device), what=error.detail, do="gridwalk renew-epoch")
+    return error
+
+
 def push_routes(
     gate: Gate, queue: PushQueue, references: References, max_batch: int, reading: Reading
 ) -> list[HTTPRouteHandler]:
@@ -122,6 +150,7 @@ def push_routes(
         changes = wanted.changes
         if len(changes) > max_batch:
             raise SyncError("batch_too_large", f"{len(changes)} changes; at most {max_batch} are taken")
+        await reading.check(who, wanted.pull)
         as_json = body_wire(request) is Wire.JSON
         if as_json:
             changes = changes_from_json(changes)

@@ -13,6 +13,7 @@ from client_sdk.simulation.world import SCOPES, START_MS, World
 from field_schemas.access import Role
 
 _PAUSES_S = (5.0, 200.0, 600.0)
+_ACCOUNTS_S = 900.0
 _LAST_BACKUPS = 20
 _Event = Callable[[], Awaitable[None]]
 
@@ -27,6 +28,7 @@ class Fate:
         self._world = world
         self._rng = world.rng("fate")
         self._deployments = world.rng("deployments")
+        self._accounts = world.rng("accounts")
         self._loop = asyncio.get_running_loop()
         self._events: list[_Event] = [
             self._kill_server, self._kill_server, self._doom_server, self._doom_server, self._crash_database,
@@ -41,9 +43,18 @@ class Fate:
 
     async def befall(self) -> None:
         """Go on until cancelled."""
-        while True:
-            await asyncio.sleep(self._rng.choice(_PAUSES_S) * self._rng.random())
-            await self._rng.choice(self._events)()
+        accounts = asyncio.ensure_future(self._befall_accounts())
+        try:
+            while True:
+                await asyncio.sleep(self._rng.choice(_PAUSES_S) * self._rng.random())
+                await self._rng.choice(self._events)()
+        finally:
+            accounts.cancel()
+
+    async def _befall_accounts(self) -> None:
+        while self._world.hands_change:
+            await asyncio.sleep(_ACCOUNTS_S * self._accounts.random())
+            await self._accounts.choice((self._end_sessions, self._copy_tokens, self._disable))()
 
     async def _kill_server(self) -> None:
         server = self._rng.choice(self._world.servers)
@@ -136,3 +147,25 @@ class Fate:
 
     async def _server_writes(self) -> None:
         await self._world.server_writes(self._rng)
+
+    async def _end_sessions(self) -> None:
+        """Give somebody a new password: who is signed in by the old one is out."""
+        user = self._accounts.choice(self._world.phones).user
+        self._world.accounts.end_sessions(user)
+        self._world.say("office", f"ends the sessions of {user}")
+        self._world.happened["sessions ended"] += 1
+
+    async def _copy_tokens(self) -> None:
+        """Somebody uses the tokens of a copied phone."""
+        user = self._accounts.choice(self._world.phones).user
+        self._world.accounts.outrun(user)
+        self._world.say("world", f"{user}'s tokens are used elsewhere")
+
+    async def _disable(self) -> None:
+        """Disable an account for a while."""
+        user = self._accounts.choice(self._world.phones).user
+        disabled = self._world.accounts.disabled
+        disabled.add(user)
+        self._loop.call_later(900 * self._accounts.random(), disabled.discard, user)
+        self._world.say("office", f"disables the account of {user}")
+        self._world.happened["accounts disabled"] += 1

@@ -207,7 +207,7 @@ def phones_know_their_verdicts(world: World) -> Finding:
     """What a phone shows as the verdict on a change is what the log says."""
     log = world.database.state.log
     for phone in world.phones:
-        if world.happened["restores"] and phone.from_backup:
+        if world.happened["restores"] and phone.watch.from_backup:
             # Of two old copies neither knows what became of a change between them.
             continue
         for row in phone.tables.outbox.all():

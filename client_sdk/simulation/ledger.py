@@ -1,13 +1,10 @@
-"""What every phone ever made durable, and what it was told: the other half of each comparison."""
+"""What every phone ever made durable: the other half of each comparison."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
-from client_sdk.simulation.trace import short
-from client_sdk.store.thread import Tables
-from sync.cursor import Cursor
 from sync.messages import Change
 
 
@@ -48,64 +45,3 @@ class Ledger:
         """These changes turned out to be on disk still."""
         for key in kept:
             self.made[key].lost = False
-
-
-class CursorWatch:
-    """Follows the cursor one phone keeps; `look` says what moved back."""
-
-    def __init__(self) -> None:
-        self._text: str | None = None
-        self._cursor: Cursor | None = None
-
-    def forget(self) -> None:
-        """The store was replaced by an older one."""
-        self._text = self._cursor = None
-
-    def look(self, tables: Tables) -> str | None:
-        """The views whose position is smaller than before, None if there are none."""
-        text = tables.meta.progressed.cursor
-        if text is None:
-            # The device begins from the start, of its own will.
-            self.forget()
-        if text is None or text == self._text:
-            return None
-        before, self._text = self._cursor, text
-        self._cursor = after = Cursor.decode(text)
-        if before is None or before.epoch != after.epoch:
-            return None
-        for view, old in before.views.items():
-            new = after.views.get(view)
-            if new is not None and new.roles == old.roles and new.position < old.position:
-                return f"{view}: {old.position} -> {new.position}"
-        return None
-
-
-class CopyWatch:
-    """Follows the server's copies on one phone; `look` says which went back to an older version of their record.
-
-    Only versions of the same contents can be compared: of those that a restore did not replace.
-    """
-
-    def __init__(self) -> None:
-        self._writes: int | None = None
-        self._contents: int | None = None
-        self._versions: dict[uuid.UUID, int] = {}
-
-    def forget(self) -> None:
-        """The store was replaced by an older one, or what the server tells is older than what it told before."""
-        self._writes = self._contents = None
-
-    def look(self, tables: Tables) -> Iterator[str]:
-        """What is older than before."""
-        writes = tables.db.total_changes
-        if writes == self._writes:
-            return
-        contents = tables.meta.progressed.replaced
-        select = "SELECT id, version FROM records WHERE version > 0 AND round >= ?"
-        rows = tables.db.execute(select, (contents,))
-        versions = {uuid.UUID(bytes=record): version for record, version in rows}
-        before = self._versions if contents == self._contents else {}
-        self._writes, self._contents, self._versions = writes, contents, versions
-        for record, version in versions.items():
-            if version < before.get(record, 0):
-                yield f"{short(record)} was here at version {before[record]} and is at {version}"

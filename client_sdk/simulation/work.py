@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from client_sdk.batch import Batch
 from client_sdk.simulation.attending import assign, attend, supervises, undo
+from client_sdk.simulation.hands import hand_on, sign_in, sign_out
 from client_sdk.simulation.material import SIGNS, WORKED_ON, new_record, some_fields
 from client_sdk.simulation.phone import Phone
 from client_sdk.simulation.trace import named
@@ -157,6 +158,13 @@ ACTIONS = (
     Action(2, restore_backup),
     Action(1, lose_phone),
 )
+
+CHANGING_HANDS = (
+    Action(2, sign_out),
+    Action(4, sign_in),
+    Action(3, hand_on),
+)
+"""Beside the others, on days that see it."""
 
 
 def _keep(phone: Phone, record: Record) -> None:

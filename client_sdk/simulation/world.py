@@ -24,7 +24,7 @@ from client_sdk.simulation.server import Server
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.signing import Signer
 from client_sdk.simulation.trace import Trace, short
-from client_sdk.simulation.work import ACTIONS
+from client_sdk.simulation.work import ACTIONS, CHANGING_HANDS, Action
 from field_schemas.access import Grant, Role
 from field_schemas.registry import Registry
 from sync.authority import SERVER
@@ -41,6 +41,9 @@ _PAUSES_S = (0.02, 0.02, 0.5, 2.0, 10.0, 300.0)
 _FIRST_RECORDS = 4
 _MOST_ROUNDS = 10
 _OFTEN = 8
+_REFRESH_MS = (2_400_000, 86_400_000)
+_HANDS = {action.work.__name__ for action in CHANGING_HANDS}
+_SELDOM, _RELUCTANCE = 0.05, 0.6
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -71,7 +74,8 @@ class World:
         self.trace = Trace(lambda: int(self._loop.time() * 1000))
         self.failures: list[Failure] = []
         self.ledger = Ledger()
-        self.accounts = Accounts()
+        self.accounts = Accounts(self.rng("refresh tokens").choice(_REFRESH_MS))
+        self.hands_change = self.rng("hands").random() < 0.5 or scenario.often in _HANDS
         self.past = Past(self.registry, self.accounts.grants)
         self.signer = Signer(self.rng("signer"))
         self.database = Database(uuid.UUID(int=self.rng("epoch").getrandbits(128), version=4))
@@ -85,7 +89,9 @@ class World:
         self.passed: dict[str, FeedPosition] = {}
         names = [f"server-{n}" for n in range(1, scenario.servers + 1)]
         self.servers = [Server(name, self, self.rng(name)) for name in names]
-        self.phones = [self._phone(n, folder) for n in range(1, scenario.devices + 1)]
+        # The first has two phones.
+        self.users = [f"user-{max(1, n)}" for n in range(scenario.devices)]
+        self.phones = [self._phone(n, user, folder) for n, user in enumerate(self.users, 1)]
         if self.rng("programs").random() < 0.5:
             # A city where nothing was ever updated.
             for server in self.servers:
@@ -131,12 +137,21 @@ class World:
                     )
         self.ledger.lose(phone)
 
-    def _phone(self, number: int, folder: Path) -> Phone:
-        """The first user has two phones."""
+    def on_passed_on(self, phone: str) -> None:
+        """What a phone's last user made is in the log before the store passes on, or was lost with the database."""
+        self.happened["handed on"] += 1
+        for key in self.ledger.of(phone):
+            if key not in self.database.state.log and key not in self.restored_away:
+                self.violated(
+                    "passed_on_only_when_sent", f"{phone} was passed on before change {short(key)} was sent"
+                )
+        self.ledger.lose(phone)
+
+    def _phone(self, number: int, user: str, folder: Path) -> Phone:
         name = f"phone-{number}"
         rng = self.rng(name)
         link = Link(self.servers, self.rng(f"{name} link"), self._loop.time, lambda event: self.say(name, event))
-        return Phone(name, f"user-{max(1, number - 1)}", self, link, folder / name, rng)
+        return Phone(name, user, self, link, folder / name, rng)
 
     def _on_stray(self, _loop: object, context: dict[str, object]) -> None:
         error = context.get("exception")
@@ -263,7 +278,7 @@ class World:
 
     def _appoint(self) -> None:
         rng = self.rng("office")
-        users = sorted({phone.user for phone in self.phones})
+        users = sorted(set(self.users))
         for user in users:
             chief = user == users[-1]
             role = Role.SUPERVISOR if chief else rng.choice((*[Role.INSPECTOR] * 3, Role.STEWARD))
@@ -272,17 +287,24 @@ class World:
                 self.say("office", f"{user} is {role} of {scope}")
 
     async def _use(self, phone: Phone, steps: int) -> None:
-        """Let a user work."""
+        """Let a user work, and on every other day sign out or pass the phone on now and then."""
         await phone.act(_sign_in)
-        weights = [
-            action.weight * (_OFTEN if action.work.__name__ == self.scenario.often else 1) for action in ACTIONS
-        ]
+        weights, hands = self._weights(ACTIONS), self._weights(CHANGING_HANDS)
+        phone.reluctance = _RELUCTANCE if self.hands_change else 0.0
+        changes_hands = _SELDOM * sum(hands) / sum(action.weight for action in CHANGING_HANDS)
         for _ in range(steps):
             await asyncio.sleep(phone.rng.choice(_PAUSES_S) * phone.rng.random())
             if self.failures:
                 return
             (action,) = phone.rng.choices(ACTIONS, weights)
             await phone.act(action.work)
+            if self.hands_change and phone.habits.random() < changes_hands:
+                (action,) = phone.habits.choices(CHANGING_HANDS, hands)
+                await phone.act(action.work)
+
+    def _weights(self, actions: Sequence[Action]) -> list[int]:
+        often = self.scenario.often
+        return [action.weight * (_OFTEN if action.work.__name__ == often else 1) for action in actions]
 
     async def _settle(self) -> None:
         """Heal everything, wait for what is still on its way, and let all sync until nothing moves."""
@@ -292,8 +314,10 @@ class World:
             server.calm = True
             server.steps_to_live = None
             server.start()
+        self.accounts.disabled.clear()
         for phone in self.phones:
             phone.link.heal()
+            phone.reluctance = 0.0
             phone.disk.calm = True
             phone.disk.steps_to_live = None
         await asyncio.sleep(3_700)

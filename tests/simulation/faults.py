@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-import client_sdk.simulation.server
+import client_sdk.device
+import client_sdk.sessions
+import client_sdk.simulation.routes
 import sync.consequences
 import sync.decision
 import sync.draft
@@ -19,6 +21,7 @@ import sync.visible
 from client_sdk.attending import AttendingDevice
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, UndoResult
+from client_sdk.sessions import Sessions
 from client_sdk.simulation.database import Database, SimulatedTransaction
 from client_sdk.store import exchanging, loading, writing
 from client_sdk.store.outbox import Framed, Outbox
@@ -180,7 +183,7 @@ def apply_what_revoked_devices_send(plant: pytest.MonkeyPatch) -> None:
     def never_revoked(user: str, device: uuid.UUID, grants: tuple[Grant, ...], *, revoked: bool = False) -> Actor:
         return Actor(user, device, grants)
 
-    plant.setattr(client_sdk.simulation.server, "Actor", never_revoked)
+    plant.setattr(client_sdk.simulation.routes, "Actor", never_revoked)
 
 
 def wipe_unasked(plant: pytest.MonkeyPatch) -> None:
@@ -293,3 +296,50 @@ def tell_nobody_of_conflicts(plant: pytest.MonkeyPatch) -> None:
 def lose_sight_of_own_work(plant: pytest.MonkeyPatch) -> None:
     """At the end of a pull own work goes out of sight that the server took and holds back from readers yet."""
     plant.setattr(exchanging, "_left_out", lambda _tables, _page: ())
+
+
+def drop_unsent_work_at_sign_out(plant: pytest.MonkeyPatch) -> None:
+    """Who signs out leaves nothing to be sent."""
+    end = Sessions._end
+
+    def drop(self: Sessions, tables: Tables) -> None:
+        tables.db.execute("DELETE FROM outbox WHERE outcome IS NULL")
+        end(self, tables)
+
+    plant.setattr(Sessions, "_end", drop)
+
+
+def stay_signed_in(plant: pytest.MonkeyPatch) -> None:
+    """Signing out tells the server at best, and leaves the tokens."""
+    plant.setattr(Sessions, "_end", lambda _self, _tables: None)
+
+
+def let_others_sign_in_over_unsent_work(plant: pytest.MonkeyPatch) -> None:
+    """A store passes on whatever waits in it."""
+    for module in (client_sdk.device, client_sdk.sessions):
+        plant.setattr(module, "refuse_unsent", lambda _tables, _identity: None)
+
+
+def leave_copies_to_the_next_user(plant: pytest.MonkeyPatch) -> None:
+    """A store passes on with the records in it."""
+    clear = Tables.clear
+
+    def keep(self: Tables) -> None:
+        records = self.db.execute("SELECT * FROM records").fetchall()
+        clear(self)
+        for row in records:
+            self.db.execute(f"INSERT INTO records VALUES ({', '.join('?' * len(row))})", row)
+
+    plant.setattr(Tables, "clear", keep)
+
+
+def leave_the_cursor_to_the_next_user(plant: pytest.MonkeyPatch) -> None:
+    """A store passes on with the place up to which it had read."""
+    clear = Tables.clear
+
+    def keep(self: Tables) -> None:
+        progressed = self.meta.progressed
+        clear(self)
+        self.meta.progressed = progressed
+
+    plant.setattr(Tables, "clear", keep)

@@ -32,7 +32,9 @@ def test_seed_is_clean(seed: int) -> None:
     assert day(seed).failure is None
 
 
-@pytest.mark.parametrize("event", ["crash_database", "deploy", "restore_database", "purge", "revoke", "end"])
+@pytest.mark.parametrize(
+    "event", ["crash_database", "deploy", "restore_database", "purge", "revoke", "end", "hand_on", "sign_out"]
+)
 def test_busy_day_is_clean(event: str) -> None:
     """Every invariant holds where one thing befalls the city often."""
     assert simulate(0, Scenario(steps=100, often=event)).failure is None
@@ -42,9 +44,10 @@ def test_the_mix_holds_everything() -> None:
     """What is rare in a day comes within a few."""
     happened = {what for seed in range(12) for what in day(seed).happened}
     assert happened >= {
-        "app updates", "applied", "applied after refusal", "conflict", "deployments", "merged", "purges",
-        "quarantined", "refused", "renamed after they were stored", "resent", "resolved", "restores",
-        "server_behind", "undone", "wipes",
+        "accounts disabled", "app updates", "applied", "applied after refusal", "conflict", "deployments",
+        "handed on", "merged", "not handed on", "purges", "quarantined", "refused", "renamed after they were stored",
+        "resent", "resolved", "restores", "server_behind", "sessions ended", "signed in again", "signed out",
+        "token_reused", "undone", "wipes",
     }  # fmt: skip
 
 

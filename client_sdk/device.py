@@ -16,7 +16,7 @@ from client_sdk.connection import Connection
 from client_sdk.errors import DeviceError, Offline, ReceiptInvalid, Rejected, TooOld, Wiped
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, items_of
-from client_sdk.identity import new_identity
+from client_sdk.identity import Identity, new_identity
 from client_sdk.live import Line
 from client_sdk.media.addresses import Addresses
 from client_sdk.media.device import MediaDevice
@@ -96,14 +96,20 @@ class Device(MediaDevice):
         Raises UnsentWork when another user's work waits in the store, Rejected (`credentials_wrong`,
         `account_locked`, `device_taken`, ...), Offline.
         """
-        sessions = self._parts.sessions
-        identity = sessions.identity
+        identity = self._parts.sessions.identity
         if identity.user not in (None, user):
             await self._store.run(refuse_unsent, identity)
-            identity = new_identity(self._parts.clock.now_ms(), self._parts.random_bytes)
-        response = await self._connection.sign_in(identity, user, password, self._model)
+            identity = self._new_identity()
+        try:
+            response = await self._connection.sign_in(identity, user, password, self._model)
+        except Rejected as error:
+            if error.code != "device_taken" or identity.user is not None:
+                raise
+            # The store is a copy of one that somebody else has signed in on since.
+            identity = self._new_identity()
+            response = await self._connection.sign_in(identity, user, password, self._model)
         async with self._turn.replace():
-            await sessions.begin(identity, response)
+            await self._parts.sessions.begin(identity, response)
 
     async def sign_out(self) -> None:
         """End the session. Records and unsent work stay for the next sign-in. Works offline too. A sync that is under
@@ -247,9 +253,12 @@ class Device(MediaDevice):
                 raise
             await exchange.hand_in()
             await self._sender.run(None, whatever_rules=True)
-            if not await parts.sessions.wipe(new_identity(parts.clock.now_ms(), parts.random_bytes)):
+            if not await parts.sessions.wipe(self._new_identity()):
                 raise
             raise Wiped(error.detail) from error
+
+    def _new_identity(self) -> Identity:
+        return new_identity(self._parts.clock.now_ms(), self._parts.random_bytes)
 
     def _show(self, status: Status) -> None:
         self.status = status

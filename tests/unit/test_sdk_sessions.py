@@ -1,5 +1,6 @@
 """Signing in and staying signed in: clocks, tokens, and whose the store is."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,16 @@ async def test_signing_out_keeps_the_work(tmp_path: Path, server: FakeServer) ->
         assert li.status.state is SyncState.FAILED
         await li.sign_in("li", "secret")
         assert (await li.sync()).pushed == 1
+
+
+async def test_a_copied_store_serves_another_user(tmp_path: Path, server: FakeServer) -> None:
+    """Phones set up from one copy of a store share its key; the second user's gets its own at the sign-in."""
+    async with opened(tmp_path / "image.db", server):
+        pass
+    shutil.copy(tmp_path / "image.db", tmp_path / "copy.db")
+    async with opened(tmp_path / "image.db", server) as first, opened(tmp_path / "copy.db", server) as second:
+        await first.sign_in("li", "secret")
+        await second.sign_in("wang", "secret")
+        assert first.id != second.id
+        await second.create(finding())
+        assert (await second.sync()).pushed == 1

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL
 
 from client_sdk.simulation.database import Database as SimulatedDatabase
-from client_sdk.simulation.database import SimulatedStore
+from client_sdk.simulation.transactions import SimulatedStore
 from server.storage.database import open_database
 from server.storage.migrate import initialise, migrate
 from sync.memory import MemoryStore

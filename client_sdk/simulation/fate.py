@@ -5,10 +5,10 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 
-from client_sdk.simulation.database import SimulatedStore
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.phone import Phone
 from client_sdk.simulation.programs import PROGRAMS
+from client_sdk.simulation.transactions import SimulatedStore
 from client_sdk.simulation.world import SCOPES, START_MS, World
 from field_schemas.access import Role
 

@@ -9,10 +9,10 @@ import httpx
 import msgspec
 
 from client_sdk.simulation.accounts import Accounts, Session
-from client_sdk.simulation.database import SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.gate import Gate
 from client_sdk.simulation.programs import Program
 from client_sdk.simulation.signing import Signer
+from client_sdk.simulation.transactions import SimulatedStore, SimulatedTransaction
 from client_sdk.wire import Me
 from field_schemas.access import Grant
 from sync.authority import Actor

@@ -10,10 +10,11 @@ import httpx
 import msgspec
 
 from client_sdk.simulation import routes
-from client_sdk.simulation.database import Database, SimulatedStore
+from client_sdk.simulation.database import Database
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.programs import PROGRAMS, Program
 from client_sdk.simulation.routes import Routes
+from client_sdk.simulation.transactions import SimulatedStore
 from client_sdk.simulation.writers import PushQueue
 from sync.decision import Submission
 from sync.errors import SequenceError, SyncError

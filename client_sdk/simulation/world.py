@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from client_sdk.simulation.accounts import Accounts, Session
-from client_sdk.simulation.database import Commit, Database, SimulatedStore, SimulatedTransaction
+from client_sdk.simulation.database import Commit, Database
 from client_sdk.simulation.ledger import Ledger
 from client_sdk.simulation.locks import ConnectionLost
 from client_sdk.simulation.material import GRIDS
@@ -24,6 +24,7 @@ from client_sdk.simulation.server import Server
 from client_sdk.simulation.sight import seen_by
 from client_sdk.simulation.signing import Signer
 from client_sdk.simulation.trace import Trace, short
+from client_sdk.simulation.transactions import SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.work import ACTIONS, CHANGING_HANDS, Action
 from field_schemas.access import Grant, Role
 from field_schemas.registry import Registry

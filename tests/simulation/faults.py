@@ -22,7 +22,8 @@ from client_sdk.attending import AttendingDevice
 from client_sdk.exchange import Exchange
 from client_sdk.histories import HistoryItem, UndoResult
 from client_sdk.sessions import Sessions
-from client_sdk.simulation.database import Database, SimulatedTransaction
+from client_sdk.simulation.database import Database
+from client_sdk.simulation.transactions import SimulatedTransaction
 from client_sdk.store import exchanging, loading, writing
 from client_sdk.store.outbox import Framed, Outbox
 from client_sdk.store.thread import Tables

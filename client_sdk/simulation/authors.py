@@ -41,6 +41,11 @@ class Known(NamedTuple):
         return last.version > self.base and (last.device != write.device or came_first)
 
 
+def by_server(change: LoggedChange) -> bool:
+    """Whether the server made a change, of its own or as a consequence of somebody's."""
+    return change.user == SERVER_USER or change.seq == 0
+
+
 def patch_of(change: LoggedChange) -> dict[str, Any]:
     """What a change set, as the newest program has it."""
     return as_newest(change.type, msgspec.msgpack.decode(change.fields), change.type_version)
@@ -50,8 +55,7 @@ def write_of(change: LoggedChange, rests: Rests) -> Last:
     """What a change leaves where it writes."""
     refused = rests.refused
     # The server writes for many: no write of its has seen another.
-    by_server = not change.seq or change.user == SERVER_USER
-    writer = refused.device if refused else change.id if by_server else change.device
+    writer = refused.device if refused else change.id if by_server(change) else change.device
     stamp = min(change.stamp, stamp_at((refused or change).received_ms + 1))
     # What was refused and is sent again was written when it was refused.
     made = (rests.corrects or change).stamp

@@ -88,7 +88,9 @@ class Fate:
         held = len(world.database.state.log)
         world.say("database", f"is restored from a backup with {len(backup.log)} of {held} changes")
         world.restore(backup, uuid.UUID(int=rng.getrandbits(128), version=4))
-        losers = [phone for phone in world.phones if world.restored_away.intersection(world.ledger.of(phone.name))]
+        losers = [
+            phone for phone in world.phones if world.watch.restored_away.intersection(world.ledger.of(phone.name))
+        ]
         if losers and rng.random() < 0.5:
             self._revoke_phone(rng.choice(losers))
 
@@ -96,7 +98,7 @@ class Fate:
         """Drop the traces of what is long deleted; here, of all that is settled. Now and then the office has just
         cleared out."""
         if self._rng.random() < 0.5:
-            await self._world.server_deletes(self._rng)
+            await self._world.server_work.delete(self._rng)
         store = SimulatedStore(self._world.database, lambda: asyncio.sleep(0.01))
         with contextlib.suppress(ConnectionLost):
             async with store.writing() as tx:
@@ -146,7 +148,7 @@ class Fate:
             world.say("office", f"{user} is {grant.role} of {grant.scope} no more")
 
     async def _server_writes(self) -> None:
-        await self._world.server_writes(self._rng)
+        await self._world.server_work.write_field(self._rng)
 
     async def _end_sessions(self) -> None:
         """Give somebody a new password: who is signed in by the old one is out."""

@@ -36,7 +36,7 @@ def every_change_has_a_verdict(world: World) -> Finding:
             yield f"{named} is on {held[key]}, but not in the log"
         elif not made.lost:
             yield f"{named} is nowhere"
-        elif key in world.acknowledged - world.restored_away:
+        elif key in world.watch.acknowledged - world.watch.restored_away:
             yield f"{named} was acknowledged and is gone"
     for key, change in log.items():
         if not by_server(change) and key not in world.ledger.made:

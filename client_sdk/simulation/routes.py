@@ -9,10 +9,11 @@ import httpx
 import msgspec
 
 from client_sdk.simulation.accounts import Accounts, Session
+from client_sdk.simulation.database_watch import DatabaseWatch
 from client_sdk.simulation.gate import Gate
 from client_sdk.simulation.programs import Program
 from client_sdk.simulation.signing import Signer
-from client_sdk.simulation.transactions import SimulatedStore, SimulatedTransaction
+from client_sdk.simulation.transactions import SimulatedStore
 from client_sdk.wire import Me
 from field_schemas.access import Grant
 from sync.authority import Actor
@@ -34,7 +35,6 @@ from sync.messages import (
     ReceiptResponse,
     SnapshotRequest,
     SnapshotResponse,
-    WireRecord,
 )
 from sync.pull import pull
 from sync.receipts import receipt
@@ -54,19 +54,10 @@ class Surroundings(Protocol):
 
     accounts: Accounts
     signer: Signer
+    watch: DatabaseWatch
 
     def now_ms(self) -> int:
         """True time, which servers have."""
-
-    def on_delivery(
-        self,
-        session: Session,
-        grants: tuple[Grant, ...],
-        now_ms: int,
-        records: list[WireRecord],
-        tx: SimulatedTransaction,
-    ) -> None:
-        """Look at records before they leave."""
 
 
 class Routes:
@@ -147,7 +138,7 @@ class Routes:
         async with self._store.reading() as tx:
             reader = Actor(session.user, session.device, grants)
             page = await pull(tx, self._program.registry, reader, asked, now, _SNAPSHOT_FROM, self._stretches)
-            self._world.on_delivery(session, grants, now, page.records, tx)
+            self._world.watch.on_delivery(session, grants, now, page.records, tx)
         return page
 
     def _snapshots_of(self, known: Mapping[str, MadeSnapshot]) -> MemorySnapshots:
@@ -162,7 +153,7 @@ class Routes:
             for made in snapshots.kept.keys() - known.keys():
                 groups = [group for block in snapshots.kept[made].blocks for group in decode_block(block)]
                 shown = [wire for group in groups for wire in group.records()]
-                self._world.on_delivery(session, reader.grants, now, shown, tx)
+                self._world.watch.on_delivery(session, reader.grants, now, shown, tx)
         self._snapshots.update(snapshots.kept)
         return response
 
@@ -180,7 +171,7 @@ class Routes:
         grants, now = self._grants(session.user), self._world.now_ms()
         async with self._store.reading() as tx:
             found = await fetch(tx, self._program.registry, Actor(session.user, session.device, grants), asked, now)
-            self._world.on_delivery(session, grants, now, found.records, tx)
+            self._world.watch.on_delivery(session, grants, now, found.records, tx)
         return found
 
     async def _history(self, session: Session, record: uuid.UUID) -> HistoryResponse:

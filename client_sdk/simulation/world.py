@@ -1,7 +1,6 @@
 """A small city in virtual time: phones, servers, one database, and what befalls them."""
 
 import asyncio
-import contextlib
 import random
 import uuid
 from collections import Counter
@@ -11,35 +10,26 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from client_sdk.simulation.accounts import Accounts, Session
-from client_sdk.simulation.database import Commit, Database
+from client_sdk.simulation.accounts import Accounts
+from client_sdk.simulation.database import Database
+from client_sdk.simulation.database_watch import DatabaseWatch
 from client_sdk.simulation.ledger import Ledger
-from client_sdk.simulation.locks import ConnectionLost
-from client_sdk.simulation.material import GRIDS
 from client_sdk.simulation.network import Link
 from client_sdk.simulation.past import Past
 from client_sdk.simulation.phone import Phone
-from client_sdk.simulation.programs import NEWEST, PROGRAMS, as_known
+from client_sdk.simulation.programs import NEWEST, PROGRAMS
 from client_sdk.simulation.server import Server
-from client_sdk.simulation.sight import seen_by
+from client_sdk.simulation.server_work import FEW_RECORDS, ServerWork
 from client_sdk.simulation.signing import Signer
 from client_sdk.simulation.trace import Trace, short
-from client_sdk.simulation.transactions import SimulatedStore, SimulatedTransaction
 from client_sdk.simulation.work import ACTIONS, CHANGING_HANDS, Action
-from field_schemas.access import Grant, Role
+from field_schemas.access import Role
 from field_schemas.registry import Registry
-from sync.authority import SERVER
-from sync.clock import Captured, stamp_at
-from sync.decision import Submission
 from sync.memory import State
-from sync.messages import Change, WireRecord
-from sync.push import push
-from sync.storage import Collision, FeedEntry, FeedPosition
 
 START_MS = 1_790_000_000_000
 SCOPES = ("grid:440304", "grid:440304001", "grid:440304001001", "grid:440304001001002", "grid:440304002")
 _PAUSES_S = (0.02, 0.02, 0.5, 2.0, 10.0, 300.0)
-_FIRST_RECORDS = 4
 _MOST_ROUNDS = 10
 _OFTEN = 8
 _REFRESH_MS = (2_400_000, 86_400_000)
@@ -81,15 +71,14 @@ class World:
         self.signer = Signer(self.rng("signer"))
         self.database = Database(uuid.UUID(int=self.rng("epoch").getrandbits(128), version=4))
         self.database.grants = self.accounts.grants
-        self.database.on_commit = self._on_commit
-        self.database.on_read = self._on_read
-        self.acknowledged: set[uuid.UUID] = set()
-        self.restored_away: set[uuid.UUID] = set()
+        self.watch = DatabaseWatch(self)
+        self.database.on_commit = self.watch.on_commit
+        self.database.on_read = self.watch.on_read
         self.restored_ms = 0.0
         self.happened: Counter[str] = Counter()
-        self.passed: dict[str, FeedPosition] = {}
         names = [f"server-{n}" for n in range(1, scenario.servers + 1)]
         self.servers = [Server(name, self, self.rng(name)) for name in names]
+        self.server_work = ServerWork(self.servers[0], self.database, self.now_ms)
         # The first has two phones.
         self.users = [f"user-{max(1, n)}" for n in range(scenario.devices)]
         self.phones = [self._phone(n, user, folder) for n, user in enumerate(self.users, 1)]
@@ -142,7 +131,7 @@ class World:
         """What a phone's last user made is in the log before the store passes on, or was lost with the database."""
         self.happened["handed on"] += 1
         for key in self.ledger.of(phone):
-            if key not in self.database.state.log and key not in self.restored_away:
+            if key not in self.database.state.log and key not in self.watch.restored_away:
                 self.violated(
                     "passed_on_only_when_sent", f"{phone} was passed on before change {short(key)} was sent"
                 )
@@ -159,54 +148,12 @@ class World:
         if isinstance(error, Exception):
             self.broken("a task", error)
 
-    def _on_commit(self, commit: Commit) -> None:
-        for batch in commit.batches:
-            self.past.note(batch.records, self.now_ms())
-            told = ", ".join(f"{change.type} {short(change.record)} {change.outcome}" for change in batch.changes)
-            self.say("database", f"commits {commit.tx}: {told or 'no change'}")
-            self.acknowledged.update(change.id for change in batch.changes)
-            for change in batch.changes:
-                if change.id in commit.before.log:
-                    self.violated("verdicts_never_change", f"change {change.id} was decided twice")
-            for row in batch.feed_added:
-                position = FeedPosition(row.tx, row.version)
-                if position <= self.passed.get(row.feed, FeedPosition()):
-                    self.violated("feeds_only_grow", f"{row.feed}: {position} came after a reader had passed it")
-
-    def _on_read(self, feed: str, entries: Sequence[FeedEntry]) -> None:
-        if entries:
-            self.passed[feed] = max(self.passed.get(feed, FeedPosition()), entries[-1].position)
-
-    def on_delivery(
-        self,
-        session: Session,
-        grants: tuple[Grant, ...],
-        now_ms: int,
-        records: list[WireRecord],
-        tx: SimulatedTransaction,
-    ) -> None:
-        """Hold what is sent to a device against what its user may see at this moment."""
-        for wire in records:
-            record = tx.state.records[wire.id]
-            if wire.version != record.version:
-                told = f"{record.type} {short(record.id)} stands at {record.version}"
-                self.violated("pages_are_current", f"{told} and was sent to {session.user} as {wire.version}")
-            allowed = seen_by(self.registry, session.user, grants, now_ms, record)
-            if allowed is None:
-                self.violated("no_leak", f"{record.type} {short(record.id)} was sent to {session.user}")
-                continue
-            sent = msgspec.msgpack.decode(wire.fields, type=dict[str, object])
-            if more := sent.keys() - allowed.keys() - as_known(record.type, allowed, 1).keys():
-                self.violated("no_leak", f"{record.type}.{', '.join(sorted(more))} was sent to {session.user}")
-
     def restore(self, backup: State, epoch: uuid.UUID) -> None:
         """Lose the database, and go on with an older state of it."""
-        self.restored_away |= self.database.state.log.keys() - backup.log.keys()
         self.restored_ms = self.true_ms()
         self.happened["restores"] += 1
-        self.past.rewind(self.database.state, backup, self.now_ms())
+        self.watch.on_restore(self.database.state, backup)
         self.database.restore(backup, epoch)
-        self.passed.clear()
 
     async def live(self, befall: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """The whole run, up to the moment when all are at rest; `befall` goes on beside it until the users end."""
@@ -214,9 +161,11 @@ class World:
         for server in self.servers:
             server.start()
         rng = self.rng("import")
-        for _ in range(_FIRST_RECORDS):
-            await self._import(rng, "sample", {})
-        await self._import(rng, "sign", {"text": "a"} if self.servers[0].program is PROGRAMS[0] else {"title": "a"})
+        for _ in range(FEW_RECORDS):
+            await self.server_work.make(rng, "sample", {})
+        await self.server_work.make(
+            rng, "sign", {"text": "a"} if self.servers[0].program is PROGRAMS[0] else {"title": "a"}
+        )
         for phone in self.phones:
             await phone.open()
         fate = asyncio.ensure_future(befall())
@@ -236,46 +185,6 @@ class World:
         for server in self.servers:
             server.kill()
         await asyncio.sleep(0)
-
-    async def server_writes(self, rng: random.Random) -> None:
-        """Let the server itself write the field that only it may write."""
-        samples = [one.id for one in self.database.state.records.values() if one.type == "sample" and not one.deleted]
-        if samples:
-            await self._write(rng, "sample", rng.choice(samples), {"server": f"{rng.randrange(1000)}"})
-
-    async def server_deletes(self, rng: random.Random) -> None:
-        """Let the server itself delete a record, unless there are few."""
-        samples = [one for one in self.database.state.records.values() if one.type == "sample" and not one.deleted]
-        if len(samples) > _FIRST_RECORDS:
-            one = rng.choice(samples)
-            await self._write(rng, one.type, one.id, {}, deletes_at=one.version)
-
-    async def _import(self, rng: random.Random, record_type: str, fields: dict[str, str]) -> None:
-        """Let the server itself make a record."""
-        key = uuid.UUID(int=rng.getrandbits(128), version=4)
-        await self._write(rng, record_type, key, {"grid": rng.choice(GRIDS[:2])} | fields)
-
-    async def _write(
-        self, rng: random.Random, record_type: str, record: uuid.UUID, values: dict[str, str], deletes_at: int = 0
-    ) -> None:
-        store = SimulatedStore(self.database, lambda: asyncio.sleep(rng.random() * 0.2))
-        registry = self.servers[0].program.registry
-        spec, now = registry.get(record_type), self.now_ms()
-        change = Change(
-            id=uuid.UUID(int=rng.getrandbits(128), version=4),
-            seq=1,
-            type=spec.name,
-            record=record,
-            stamp=stamp_at(now),
-            captured=Captured(now, now, 0),
-            fields=msgspec.Raw(spec.patch(values)),
-            type_version=spec.version,
-            base=deletes_at,
-            delete=deletes_at > 0,
-        )
-        with contextlib.suppress(Collision, ConnectionLost):
-            async with store.writing() as tx:
-                await push(tx, registry, [Submission(SERVER, [change], now)])
 
     def _appoint(self) -> None:
         rng = self.rng("office")

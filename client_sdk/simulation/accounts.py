@@ -65,7 +65,8 @@ class Accounts:
     def sign_in(self, user: str, device: uuid.UUID, key: str, now_ms: int) -> Tokens:
         """A new session; the device is enrolled with its `key`, once. Raises SyncError `account_disabled`,
         `device_taken`."""
-        self._check_enabled(user)
+        if user in self.disabled:
+            raise _disabled(user)
         if self._enrolled.setdefault(device, (user, key)) != (user, key):
             raise SyncError("device_taken", f"device {device} is enrolled with another key or user")
         self._sessions.append(Session(user, device, key))
@@ -82,7 +83,7 @@ class Accounts:
             raise SyncError("token_invalid", "the session is over")
         if session.key != key:
             raise SyncError("proof_invalid", "another key than the session's")
-        self._check_enabled(session.user)
+        self._check_enabled(session, now_ms)
         if generation < session.newest - 1:
             session.ended = True
             raise SyncError("token_reused", "the refresh token had been exchanged before")
@@ -96,14 +97,14 @@ class Accounts:
             raise SyncError("token_expired", f"the access token ended at {expires_ms}")
         return self._sessions[number]
 
-    def check(self, session: Session, key: str) -> None:
+    def check(self, session: Session, key: str, now_ms: int) -> None:
         """Let a call of a session through that proves `key`. Raises SyncError `proof_invalid`, `token_invalid`,
         `account_disabled`."""
         if session.key != key:
             raise SyncError("proof_invalid", "another key than the session's")
         if session.ended:
             raise SyncError("token_invalid", "the session is over")
-        self._check_enabled(session.user)
+        self._check_enabled(session, now_ms)
 
     def end_sessions(self, user: str) -> None:
         """End all of a user's sessions, as a new password does."""
@@ -115,11 +116,16 @@ class Accounts:
         for session in self._sessions:
             session.newest += 2 * (session.user == user)
 
-    def _check_enabled(self, user: str) -> None:
-        if user in self.disabled:
-            raise SyncError("account_disabled", f"account {user} is disabled")
+    def _check_enabled(self, session: Session, now_ms: int) -> None:
+        """A revoked device hands in its work, whatever became of its user."""
+        if session.user in self.disabled and not self.is_revoked(session.device, now_ms):
+            raise _disabled(session.user)
 
     def _tokens(self, number: int, now_ms: int) -> Tokens:
         session = self._sessions[number]
         refresh = f"refresh-{number}-{session.newest}-{now_ms + self._refresh_ms}"
         return Tokens(session, f"access-{number}-{now_ms + TOKEN_MS}", refresh)
+
+
+def _disabled(user: str) -> SyncError:
+    return SyncError("account_disabled", f"account {user} is disabled")

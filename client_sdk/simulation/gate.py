@@ -43,7 +43,7 @@ class Gate:
         """The session of a device that may hand in its work: a revoked one, too."""
         token = request.headers["authorization"].removeprefix("DPoP ")
         session = self._accounts.session(token, self._now_ms())
-        self._accounts.check(session, self._proven_key(request))
+        self._accounts.check(session, self._proven_key(request), self._now_ms())
         return session
 
     def active(self, request: httpx.Request) -> Session:

@@ -1,6 +1,7 @@
 """What must hold of the database while the run goes on: at each commit, and whenever records leave for a device."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -35,11 +36,13 @@ class Surroundings(Protocol):
 
 
 class DatabaseWatch:
-    """`acknowledged` are the changes that were ever committed, `restored_away` those that a restore lost."""
+    """`acknowledged` are the changes that were ever committed, `restored_away` those that a restore lost, `given` the
+    records that were ever sent to a device."""
 
     def __init__(self, world: Surroundings) -> None:
         self.acknowledged: set[uuid.UUID] = set()
         self.restored_away: set[uuid.UUID] = set()
+        self.given: defaultdict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
         self._world = world
         self._passed: dict[str, FeedPosition] = {}
 
@@ -72,6 +75,7 @@ class DatabaseWatch:
         tx: SimulatedTransaction,
     ) -> None:
         """Hold what is sent to a device against what its user may see at this moment."""
+        self.given[session.device].update(wire.id for wire in records)
         for wire in records:
             record = tx.state.records[wire.id]
             if wire.version != record.version:

@@ -35,6 +35,7 @@ from sync.messages import (
     ReceiptResponse,
     SnapshotRequest,
     SnapshotResponse,
+    WireRecord,
 )
 from sync.pull import pull
 from sync.receipts import receipt
@@ -151,8 +152,7 @@ class Routes:
         async with self._store.reading() as tx:
             response = await snapshots.ask(tx, reader, asked, now, _SNAPSHOT_FROM)
             for made in snapshots.kept.keys() - known.keys():
-                groups = [group for block in snapshots.kept[made].blocks for group in decode_block(block)]
-                shown = [wire for group in groups for wire in group.records()]
+                shown = _records_of(snapshots.kept[made])
                 self._world.watch.on_delivery(session, reader.grants, now, shown, tx)
         self._snapshots.update(snapshots.kept)
         return response
@@ -161,8 +161,11 @@ class Routes:
         """The content from the start that the range names to a place where chance breaks it off."""
         snapshot = request.url.path.rpartition("/")[2]
         reader, now = Actor(session.user, session.device, self._grants(session.user)), self._world.now_ms()
+        snapshots = self._snapshots_of(self._snapshots)
         async with self._store.reading() as tx:
-            whole = await self._snapshots_of(self._snapshots).content(tx, reader, snapshot, now)
+            whole = await snapshots.content(tx, reader, snapshot, now)
+        shown = _records_of(snapshots.kept[snapshot.partition("-")[0]])
+        self._world.watch.given[session.device].update(wire.id for wire in shown)
         start = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
         end = len(whole) if self._calm else self._rng.randint(start, len(whole) * 2)
         return httpx.Response(206, stream=httpx.ByteStream(whole[start:end]))
@@ -190,3 +193,8 @@ class Routes:
         async with self._store.reading() as tx:
             given = await receipt(tx, actor, signer.read(asked.previous), asked.changes, self._world.now_ms())
         return ReceiptResponse(signer.sign(given))
+
+
+def _records_of(snapshot: MadeSnapshot) -> list[WireRecord]:
+    groups = [group for block in snapshot.blocks for group in decode_block(block)]
+    return [wire for group in groups for wire in group.records()]

@@ -1,10 +1,11 @@
 """What must hold of a phone's store from one transaction to the next."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Protocol
 
 from client_sdk.identity import Identity
+from client_sdk.simulation.database_watch import DatabaseWatch
 from client_sdk.simulation.ledger import Ledger
 from client_sdk.simulation.past import Past
 from client_sdk.simulation.programs import NEWEST
@@ -19,6 +20,7 @@ class Surroundings(Protocol):
 
     ledger: Ledger
     past: Past
+    watch: DatabaseWatch
     restored_ms: float
 
     def true_ms(self) -> float:
@@ -141,6 +143,23 @@ class PassWatch:
             yield "a receipt"
 
 
+class GivenWatch:
+    """Follows which records are on one phone; `look` says which of them the server gave to others alone."""
+
+    def __init__(self) -> None:
+        self._writes: int | None = None
+
+    def look(self, tables: Tables, given: Set[uuid.UUID]) -> Iterator[str]:
+        """What is here and is not among what was `given` to this device."""
+        writes = tables.db.total_changes
+        if writes == self._writes:
+            return
+        self._writes = writes
+        for (record,) in tables.db.execute("SELECT id FROM records WHERE version > 0"):
+            if (key := uuid.UUID(bytes=record)) not in given:
+                yield f"{short(key)} is here and was not sent here"
+
+
 class StoreWatch:
     """All that is watched of one phone's store. `user` is whose it was last; `from_backup` says that it grew from
     an old copy."""
@@ -152,6 +171,7 @@ class StoreWatch:
         self._world = world
         self._passes = PassWatch()
         self._unsent = UnsentWatch()
+        self._given = GivenWatch()
         self._cursor = CursorWatch()
         self._copies = CopyWatch()
         self._told = ToldWatch(NEWEST.registry, world.past, lambda change: world.ledger.made[change].change)
@@ -178,6 +198,7 @@ class StoreWatch:
                 self._world.on_wiped(self._name, since_ms)
             else:
                 self._world.on_passed_on(self._name)
+        self._hold("holds_only_what_was_given", self._given.look(tables, self._world.watch.given[identity.device]))
         self.user = identity.user
         if identity.user is not None:
             self._world.ledger.note(self._name, identity.user, identity.device, pending, self._world.true_ms())

@@ -1,7 +1,8 @@
 """Faults to be planted in the code under simulation, one at a time."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from client_sdk.simulation.transactions import SimulatedTransaction
 from client_sdk.store import exchanging, loading, writing
 from client_sdk.store.outbox import Framed, Outbox
 from client_sdk.store.thread import Tables
+from client_sdk.turn import Turn
 from field_schemas.access import Grant, Role
 from field_schemas.policies import Policy
 from field_schemas.record import Field, RecordType
@@ -344,3 +346,13 @@ def leave_the_cursor_to_the_next_user(plant: pytest.MonkeyPatch) -> None:
         self.meta.progressed = progressed
 
     plant.setattr(Tables, "clear", keep)
+
+
+def let_syncs_go_on_for_the_next_user(plant: pytest.MonkeyPatch) -> None:
+    """Who signs in, or out, in the middle of a sync does not end it."""
+
+    @asynccontextmanager
+    async def beside(_self: Turn) -> AsyncGenerator[None, None]:
+        yield
+
+    plant.setattr(Turn, "replace", beside)

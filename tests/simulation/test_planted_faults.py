@@ -38,6 +38,7 @@ FAULTS: Sequence[tuple[Plant, Scenario, set[str]]] = (
     (faults.leave_copies_to_the_next_user, busy("hand_on"), {"leaves_nothing_to_others"}),
     (faults.leave_the_cursor_to_the_next_user, busy("hand_on"), {"leaves_nothing_to_others"}),
     (faults.let_others_sign_in_over_unsent_work, busy("hand_on"), {"unsent_work_stays"}),
+    (faults.let_syncs_go_on_for_the_next_user, busy("hand_on"), {"holds_only_what_was_given", "no_stray_exception"}),
     (faults.lose_outbox_entries, DAY, COPIES | {"comes_to_rest"}),
     (faults.lose_sight_of_own_work, busy("go_on"), {"told_is_shown"}),
     (faults.lose_unknown_fields, busy("deploy"), COPIES),

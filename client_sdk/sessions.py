@@ -86,7 +86,7 @@ class Sessions:
     def _begin(self, tables: Tables, identity: Identity, account: Account) -> None:
         if self.identity.user not in (None, account.user):
             refuse_unsent(tables, self.identity)
-            tables.clear()
+            tables.wipe()
         if self.account is not None and self.account.server_key != account.server_key:
             # By the new key it cannot be checked.
             tables.meta.receipt = None

@@ -80,7 +80,11 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
             cursor = msgspec.msgpack.decode(packed, type=cls)
         except (binascii.Error, ValueError, msgspec.DecodeError) as error:
             raise SyncError("cursor_invalid", "the cursor was not made by this server") from error
-        numbers = [n for view in cursor.views.values() for n in (*view.position, *view.before, view.complete)]
+        numbers = [
+            number
+            for view in cursor.views.values()
+            for number in (*view.position, *view.before, *view.strayed, view.complete)
+        ]
         in_range = all(0 <= number <= _LARGEST for number in (*numbers, *cursor.purged))
         if checksum != _checksum(packed) or not in_range:
             raise SyncError("cursor_invalid", "the cursor was not made by this server, or is damaged")

@@ -67,6 +67,11 @@ async def phone(
         yield device
 
 
+def bytes_of(folder: Path) -> bytes:
+    """All that lies in the folder, as whoever has the phone can read it."""
+    return b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
+
+
 def component(**fields: Any) -> Component:
     """A component in the street that all have grants for."""
     return Component(**{"code": "4403040101000001", "kind": "0101", "grid": GRID, "place": PLACE, **fields})

@@ -42,17 +42,12 @@ class Tables:
     def wipe(self) -> None:
         """Empty everything so that the file holds no trace of it once the transaction is on disk."""
         self.db.execute("PRAGMA secure_delete = ON")
-        self.clear()
-        self.to_scrub = True
-
-    def clear(self) -> None:
-        """Empty everything, for another user."""
         types = self.meta.types
         self.meta.receipt = None
         for table in ("meta", "records", "outbox", "search", "media", "media_uses", "media_copies"):
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 constants above
         self.meta.types = types
-        self.to_sweep = True
+        self.to_sweep = self.to_scrub = True
 
 
 class StoreThread:

@@ -325,27 +325,27 @@ def let_others_sign_in_over_unsent_work(plant: pytest.MonkeyPatch) -> None:
 
 def leave_copies_to_the_next_user(plant: pytest.MonkeyPatch) -> None:
     """A store passes on with the records in it."""
-    clear = Tables.clear
+    wipe = Tables.wipe
 
     def keep(self: Tables) -> None:
         records = self.db.execute("SELECT * FROM records").fetchall()
-        clear(self)
+        wipe(self)
         for row in records:
             self.db.execute(f"INSERT INTO records VALUES ({', '.join('?' * len(row))})", row)
 
-    plant.setattr(Tables, "clear", keep)
+    plant.setattr(Tables, "wipe", keep)
 
 
 def leave_the_cursor_to_the_next_user(plant: pytest.MonkeyPatch) -> None:
     """A store passes on with the place up to which it had read."""
-    clear = Tables.clear
+    wipe = Tables.wipe
 
     def keep(self: Tables) -> None:
         progressed = self.meta.progressed
-        clear(self)
+        wipe(self)
         self.meta.progressed = progressed
 
-    plant.setattr(Tables, "clear", keep)
+    plant.setattr(Tables, "wipe", keep)
 
 
 def let_syncs_go_on_for_the_next_user(plant: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.unit.builders import NOW, REGISTRY, STREET, Office, actor, component,
 
 NUMBERS = st.integers(0, 2**63 - 1)
 POSITIONS = st.builds(FeedPosition, NUMBERS, NUMBERS)
-VIEWS = st.builds(ViewCursor, POSITIONS, st.text(max_size=8), POSITIONS, NUMBERS)
+VIEWS = st.builds(ViewCursor, POSITIONS, st.text(max_size=8), POSITIONS, NUMBERS, POSITIONS)
 SCOPES = st.sampled_from(["grid:440304001", "person:li", "dept:cg", "case:7", "all:"])
 CURSORS = st.builds(Cursor, st.uuids(), st.dictionaries(SCOPES, VIEWS), POSITIONS)
 

@@ -11,7 +11,7 @@ from client_sdk.errors import NotAllowed, SignInNeeded
 from field_schemas.access import Grant, Role
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
-from tests.phones import NEXT_STREET, city, finding, phone
+from tests.phones import NEXT_STREET, bytes_of, city, finding, phone
 
 TOKEN_MS = 900_000
 
@@ -52,6 +52,17 @@ async def test_taken_over_amid_a_sync(tmp_path: Path, server: FakeServer) -> Non
         assert (li.user, await li.find(Finding)) == ("zhao", [])
         await li.sync()
         assert await li.find(Finding) == []
+
+
+async def test_nothing_of_the_first_user_is_left_on_the_disk(tmp_path: Path, server: FakeServer) -> None:
+    """What the first user read and wrote is not to be found in the store's files by who has the phone then."""
+    secret = "只给前一个人看的内容"
+    async with phone(tmp_path, server, "li") as li:
+        await li.create(finding(secret))
+        await li.sync()
+        assert secret.encode() in bytes_of(tmp_path)
+        await li.sign_in("zhao", "secret")
+        assert secret.encode() not in bytes_of(tmp_path)
 
 
 async def test_taken_over_while_a_token_is_renewed(tmp_path: Path, server: FakeServer) -> None:

@@ -12,7 +12,7 @@ from client_sdk.reports import Status, SyncState
 from field_schemas.types.finding import Finding
 from sync.messages import Outcome
 from tests.fake_server import FakeServer, lost
-from tests.phones import city, finding, opened, phone
+from tests.phones import bytes_of, city, finding, opened, phone
 
 SECRET = "只有这部手机知道的内容"
 
@@ -20,11 +20,6 @@ SECRET = "只有这部手机知道的内容"
 @pytest.fixture
 def server() -> FakeServer:
     return city()
-
-
-def bytes_of(folder: Path) -> bytes:
-    """All that lies in the folder."""
-    return b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
 
 
 async def traces(device: Device) -> list[bytes]:

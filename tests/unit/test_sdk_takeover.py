@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from client_sdk.device import Device
 from client_sdk.errors import NotAllowed, SignInNeeded
+from client_sdk.histories import HistoryItem
 from field_schemas.access import Grant, Role
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
@@ -33,6 +35,18 @@ class Held:
     async def __call__(self, _request: httpx.Request) -> None:
         self.arrived.set()
         await self.go.wait()
+
+
+async def renewing(device: Device, server: FakeServer) -> tuple[Held, "asyncio.Task[list[HistoryItem]]"]:
+    """A look at a history for which the device's token has to be renewed, and the answer that renews it."""
+    made = await device.create(finding())
+    await device.sync()
+    server.time.ms += TOKEN_MS
+    held = Held()
+    server.after.append(held)
+    looking = asyncio.create_task(device.history(made))
+    await held.arrived.wait()
+    return held, looking
 
 
 async def test_taken_over_amid_a_sync(tmp_path: Path, server: FakeServer) -> None:
@@ -68,13 +82,7 @@ async def test_nothing_of_the_first_user_is_left_on_the_disk(tmp_path: Path, ser
 async def test_taken_over_while_a_token_is_renewed(tmp_path: Path, server: FakeServer) -> None:
     """Tokens that come when the phone is another user's are nobody's: the new one is who they said they are."""
     async with phone(tmp_path, server, "li") as li:
-        made = await li.create(finding())
-        await li.sync()
-        server.time.ms += TOKEN_MS
-        held = Held()
-        server.after.append(held)
-        looking = asyncio.create_task(li.history(made))
-        await held.arrived.wait()
+        held, looking = await renewing(li, server)
         await li.sign_in("zhao", "secret")
         held.go.set()
         with pytest.raises(SignInNeeded):
@@ -88,13 +96,7 @@ async def test_taken_over_while_a_token_is_renewed(tmp_path: Path, server: FakeS
 async def test_signed_out_while_a_token_is_renewed(tmp_path: Path, server: FakeServer) -> None:
     """Who has signed out is not signed in again by an answer that comes late."""
     async with phone(tmp_path, server, "li") as li:
-        made = await li.create(finding())
-        await li.sync()
-        server.time.ms += TOKEN_MS
-        held = Held()
-        server.after.append(held)
-        looking = asyncio.create_task(li.history(made))
-        await held.arrived.wait()
+        held, looking = await renewing(li, server)
         await li._parts.sessions.end()
         held.go.set()
         with pytest.raises(SignInNeeded):

@@ -49,7 +49,8 @@ async def test_endless_headers_are_broken_off(stage: Stage) -> None:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(b"GET /health/live HTTP/1.1\r\nhost: x\r\n")
         writer.writelines([b"x-more: " + b"x" * 4_000 + b"\r\n"] * 20)
-        answer = await reader.read()
+        # What the server had not read when it hung up may cut the rest of its answer off.
+        answer = await reader.readuntil(b"\r\n")
         writer.close()
     finally:
         await stage.stop_server()

@@ -11,6 +11,8 @@ from sync.draft import Draft, Workspace
 from sync.forms import change_now
 from sync.messages import Change
 
+LOOKED_BACK = 250
+"""Changes of a record that are looked through for where it lay."""
 _fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
@@ -31,18 +33,23 @@ async def places_known(
     others have moved it since.
 
     A move that came before the device had last sent everything was told to it. What people are to decide follows its
-    record, and power over it goes along.
+    record, and power over it goes along. Who has missed more than LOOKED_BACK changes of a record counts by where it
+    lies.
     """
     moved = [name for name in spec.scope_fields if name in draft.marks and draft.marks[name].version > change.base]
     if not moved or change.delete or draft.deleted or draft.type != spec.name or spec.name in FOR_PEOPLE:
         return draft.scopes
     seen = {name: draft.fields.get(name) for name in spec.scope_fields}
     open_fields = set(moved)
-    for one in sorted(await work.history(draft.id), key=lambda one: -one.version):
-        if not one.version:
+    recent = (await work.history(draft.id))[-LOOKED_BACK:]
+    for one in sorted(recent, key=lambda one: -one.version):
+        if one.version <= change.base or not open_fields:
             break
         before = _fields(change_now(spec, one).before)
-        if one.version <= change.base or one.device == actor.device or one.received_ms < actor.sent_all_ms:
+        if one.device == actor.device or one.received_ms < actor.sent_all_ms:
             open_fields -= before.keys()
         seen |= {name: before[name] for name in open_fields & before.keys()}
+    else:
+        if len(recent) == LOOKED_BACK:
+            return draft.scopes
     return tuple({*draft.scopes, *spec.scopes(seen, draft.owner)})

@@ -175,8 +175,10 @@ class Workspace:
         """The changes of a record, stored and decided here, oldest first."""
         stored = self._histories.get(record_id)
         if stored is None:
-            # Nobody else adds to it while the record is locked; one that is moved a thousand times has a long one.
-            stored = self._histories[record_id] = await self.tx.history(record_id)
+            stored = await self.tx.history(record_id)
+            # Nobody else adds to it once the record is locked; one that is moved a thousand times has a long one.
+            if record_id in self._drafts:
+                self._histories[record_id] = stored
         return stored + [change for change in self._new_log if change.record == record_id]
 
     def batch(self) -> WriteBatch:

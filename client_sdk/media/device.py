@@ -14,6 +14,7 @@ from client_sdk.attending import AttendingDevice
 from client_sdk.batch import Batch
 from client_sdk.connection import Connection
 from client_sdk.errors import Invalid, Offline
+from client_sdk.identity import Identity
 from client_sdk.media.addresses import Addresses
 from client_sdk.media.claims import around, claims_of, told
 from client_sdk.media.items import Attached, MediaItem, OnMediaItem, item_of
@@ -172,11 +173,12 @@ class MediaDevice(AttendingDevice):
         The original stays as it is. For supervisors of the record. Raises as `media_file`; Rejected `role_denied`,
         `picture_unavailable`.
         """
+        reader = self._parts.sessions.identity
         link = await self._connection.publish_media(ref.digest, PublishRequest(hidden))
         made = hashlib.sha256(msgspec.json.encode(hidden)).hexdigest()[:16]
         name = f"{file_name(ref.digest)}-public-{made}"
         async with self._fetching:
-            await self._download(link, record, name)
+            await self._download(reader, link, record, name)
             return self._folder / name
 
     async def upload_headers(self) -> dict[str, str]:
@@ -187,16 +189,26 @@ class MediaDevice(AttendingDevice):
         return await self._connection.upload_headers()
 
     async def _fetch(self, record: Record, digest: str, size: PictureSize | None, name: str) -> None:
-        await self._download(await self._connection.media_link(digest, size), record, name)
+        reader = self._parts.sessions.identity
+        await self._download(reader, await self._connection.media_link(digest, size), record, name)
 
-    async def _download(self, link: MediaLink, record: Record, name: str) -> None:
+    async def _download(self, reader: Identity, link: MediaLink, record: Record, name: str) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._folder / f"{name}.part"
-        await self._addresses.download(link, part)
-        if link.size is not None and not await asyncio.to_thread(is_whole, part, link.digest):
+        try:
+            await self._addresses.download(link, part)
+        except BaseException:
+            # What broke off is gone on with from there, unless the phone is somebody else's by now.
+            if self._parts.sessions.identity.device != reader.device:
+                part.unlink(missing_ok=True)
+            raise
+        try:
+            if link.size is not None and not await asyncio.to_thread(is_whole, part, link.digest):
+                raise Offline("what arrived is not what was asked for")
+            now_ms = self._parts.clock.now_ms()
+            await self._parts.sessions.run_as(reader, _keep_copy, part, name, record, now_ms)
+        finally:
             part.unlink(missing_ok=True)
-            raise Offline("what arrived is not what was asked for")
-        await self._store.run(_keep_copy, part, name, record, self._parts.clock.now_ms())
 
     def _tell_media(self, queued: QueuedMedia) -> None:
         for observer in tuple(self._media_observers):

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from client_sdk.errors import StoreDamaged
 from client_sdk.store.damage import met_damage, set_aside_files, suspect_mark
 from client_sdk.store.media import MediaTables
-from client_sdk.store.media_files import folder_of, sweep
+from client_sdk.store.media_files import drop_unfinished, folder_of, sweep
 from client_sdk.store.meta import Meta
 from client_sdk.store.outbox import Outbox
 from client_sdk.store.records import Records
@@ -99,13 +99,15 @@ class StoreThread:
             tables.to_sweep = False
 
     def _scrub(self, tables: Tables) -> None:
-        """Overwrite what a wipe deleted, in the file and its log, and remove damaged stores that were set aside."""
+        """Overwrite what a wipe deleted, in the file and its log, and remove damaged stores that were set aside and
+        photos that were being fetched."""
         if not tables.to_scrub:
             return
         for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
             tables.db.execute(statement).fetchall()
         for file in set_aside_files(self._path):
             file.unlink()
+        drop_unfinished(folder_of(self._path))
         tables.to_scrub = False
 
     def _transaction(self, operation: Callable[[Tables], T]) -> T:

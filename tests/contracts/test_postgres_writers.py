@@ -80,6 +80,18 @@ async def test_locked_record_is_the_newest(here: Database, there: Database, watc
     assert seen == version < reserved
 
 
+async def test_a_history_is_not_kept_from_before_the_lock(here: Database, there: Database) -> None:
+    """What another writes between a look at a record's history and its lock is in the next look."""
+    one, two, record = Office(here.store), Office(there.store), new_id()
+    await one.write(inspector("li"), "component", record, component())
+    async with here.store.writing() as tx:
+        work = Workspace(tx, REGISTRY)
+        looked = await work.history(record)
+        await two.write(inspector("wang"), "component", record, {"remark": "x"}, base=10**6)
+        await work.draft(record)
+        assert len(await work.history(record)) == len(looked) + 1 == 2
+
+
 @pytest.mark.parametrize("batch", [a_batch([a_record(1)]), a_batch(changes=[a_change(1)])], ids=["record", "change"])
 async def test_both_create_the_same(
     here: Database, there: Database, watcher: asyncpg.Connection, batch: object

@@ -60,6 +60,19 @@ async def test_moved_twice(office: Office) -> None:
     assert (await edit(office, there, record, version)).code == "scope_denied"
 
 
+async def test_much_happened_since(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a record of which more was missed than is looked through, the change goes by where it lies."""
+    monkeypatch.setattr("sync.as_seen.LOOKED_BACK", 5)
+    record, version = await made(office, inspector("li"))
+    base = await moved(office, record, version)
+    for _ in range(3):
+        base = (await edit(office, supervisor(), record, base)).version
+    assert (await edit(office, inspector("wang"), record, version)).outcome is Outcome.APPLIED
+    for _ in range(3):
+        base = (await edit(office, supervisor(), record, base)).version
+    assert (await edit(office, inspector("wu"), record, version)).code == "scope_denied"
+
+
 async def test_seen_where_it_lies_now(office: Office) -> None:
     """Who claims to have seen the record where it is now has no power over it by where it was."""
     record, version = await made(office, inspector("li"))

@@ -1,6 +1,7 @@
 """A session ends, or another user takes the phone over, while the first one's requests are under way."""
 
 import asyncio
+import hashlib
 import threading
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import httpx
 import pytest
 
 from client_sdk.device import Device
-from client_sdk.errors import NotAllowed, SignInNeeded
+from client_sdk.errors import NotAllowed, Offline, SignInNeeded
 from client_sdk.histories import HistoryItem
+from client_sdk.store.media_files import folder_of
+from client_sdk.wire import MediaLink
 from field_schemas.access import Grant, Role
+from field_schemas.media import MediaRef
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
 from tests.phones import NEXT_STREET, bytes_of, city, finding, phone
@@ -138,3 +142,37 @@ async def test_work_that_meets_another_users_sign_in_is_not_theirs(tmp_path: Pat
         with pytest.raises(NotAllowed, match="token_missing"):
             await saving
         assert (await busy, li.user, await li.pending()) == (True, "zhao", [])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_photo_that_comes_when_the_phone_is_anothers(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """A photo that the first user asked for is not left on the disk, whether it arrives or breaks off by then."""
+    content, arrived, go = b"the first user's photo", asyncio.Event(), asyncio.Event()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    async def link(*_asked: object) -> MediaLink:
+        return MediaLink(digest, len(content), "image/jpeg", "/photo", 0)
+
+    async def download(_link: MediaLink, target: Path) -> None:
+        await asyncio.to_thread(target.write_bytes, content)
+        arrived.set()
+        await go.wait()
+        await asyncio.to_thread(target.write_bytes, content)
+        if not whole:
+            raise Offline("broken off")
+
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.sync()
+        monkeypatch.setattr(li._connection, "media_link", link)
+        monkeypatch.setattr(li._addresses, "download", download)
+        looking = asyncio.create_task(li.media_file(made, MediaRef(digest, len(content), "image/jpeg")))
+        await arrived.wait()
+        await li.sign_in("zhao", "secret")
+        assert content not in bytes_of(folder_of(tmp_path / "li.db"))
+        go.set()
+        with pytest.raises(SignInNeeded if whole else Offline):
+            await looking
+        assert content not in bytes_of(folder_of(tmp_path / "li.db"))

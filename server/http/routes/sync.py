@@ -92,12 +92,14 @@ class Reading:
             detail = f"protocol {wanted.protocol}; at least {self._bounds.min_protocol} is needed"
             raise SyncError("client_too_old", detail)
         async with self._store.reading() as tx:
-            self._horizon = await tx.horizon()
+            # An older transaction may come to this later than a younger one.
+            self._horizon = max(self._horizon, await tx.horizon())
             try:
                 page = await pull(
                     tx, self._registry, who.actor, wanted, self._now_ms(), self._bounds.snapshot_from, self._stretches
                 )
             except ContentsSetBack as error:
+                self._horizon = FeedPosition()
                 raise _told(error, who) from None
         return page_for_json(page) if answer_wire(request) is Wire.JSON else page
 
@@ -114,9 +116,10 @@ class Reading:
         # What this process has seen by itself need not be asked for.
         if cursor.furthest > self._horizon:
             async with self._store.reading() as tx:
-                self._horizon, epoch = await tx.horizon(), await tx.epoch()
-            if cursor.epoch == epoch and cursor.furthest > self._horizon:
-                raise _told(ContentsSetBack(f"the cursor reaches beyond {self._horizon}"), who)
+                horizon, epoch = await tx.horizon(), await tx.epoch()
+            self._horizon = max(self._horizon, horizon)
+            if cursor.epoch == epoch and cursor.furthest > horizon:
+                raise _told(ContentsSetBack(f"the cursor reaches beyond {horizon}"), who)
 
     async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:
         """The page, or None where there is none to give: the work was taken, and a pull will tell the reason."""

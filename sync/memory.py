@@ -197,6 +197,9 @@ class MemoryTransaction:
     async def horizon(self) -> FeedPosition:
         return FeedPosition(0, self._store.last_version)
 
+    async def lasting(self) -> FeedPosition:
+        return await self.horizon()
+
     async def purged(self) -> FeedPosition:
         return self.state.purged
 

@@ -48,7 +48,7 @@ async def pull(
     """
     cursor = await _cursor(tx, request.cursor)
     sight = Sight(registry, reader, now_ms, request.types)
-    page = _Page(tx, stretches or Stretches(), registry, sight, request.limit, await tx.horizon(), request.deltas)
+    page = _Page(tx, stretches or Stretches(), registry, sight, request.limit, await tx.lasting(), request.deltas)
     offered: list[str] = []
     scopes = await views_of(tx, sight.grants)
     starts = _Starts(cursor, [await _cursor(tx, text) for text in request.loaded], scopes)
@@ -194,7 +194,7 @@ class _Page:
         registry: Registry,
         sight: Sight,
         limit: int,
-        horizon: FeedPosition,
+        lasting: FeedPosition,
         deltas: bool,
     ) -> None:
         self.tx = tx
@@ -202,7 +202,7 @@ class _Page:
         self._stretches = stretches
         self.sight = sight
         self.limit = limit
-        self.horizon = horizon
+        self.lasting = lasting
         self.records: dict[uuid.UUID, WireRecord] = {}
         self.forget: set[uuid.UUID] = set()
         self.complete: dict[str, int] = {}
@@ -228,7 +228,7 @@ class _Page:
         """From where on there stands what becomes of records of `view` that other views have brought."""
         if start.strayed > FeedPosition() or not any(covers(view, scope) for scope in self._strayed):
             return start.strayed
-        return self.horizon
+        return self.lasting
 
     async def _read(self, view: str, start: ViewCursor) -> FeedPosition:
         after, largest = start.position, start.complete
@@ -241,7 +241,7 @@ class _Page:
                 after, largest = stretch.last, max(largest, stretch.largest)
                 if stretch.ends:
                     self.complete[view] = largest
-                    return max(after, self.horizon)
+                    return max(after, self.lasting)
         self.more = True
         return after
 

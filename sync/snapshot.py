@@ -151,7 +151,7 @@ def is_current(registry: Registry, key: SnapshotKey) -> bool:
 
 async def moment_of(tx: ReadTransaction) -> Moment:
     """The moment that `tx` sees."""
-    return Moment(await tx.horizon(), await tx.purged())
+    return Moment(await tx.lasting(), await tx.purged())
 
 
 async def is_of_use(tx: ReadTransaction, made: Moment) -> bool:

@@ -162,6 +162,10 @@ class ReadTransaction(Protocol):
     async def horizon(self) -> FeedPosition:
         """The last position that is settled: nothing at or before it can still appear in any feed."""
 
+    async def lasting(self) -> FeedPosition:
+        """Up to where all is settled for good, at or before the horizon: a database that crashes and loses nothing it
+        has acknowledged does not give these positions again. Who has read everything has read up to there."""
+
     async def purged(self) -> FeedPosition:
         """Up to where the traces of deleted and departed records have been dropped (`purge`)."""
 

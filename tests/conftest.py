@@ -43,7 +43,7 @@ def postgres_template(postgres_server: URL) -> Iterator[str]:
     """The name of a migrated database with an empty store, to be copied."""
     name = f"gridwalk_template_{uuid.uuid4().hex[:8]}"
     asyncio.run(administer(postgres_server, f"CREATE DATABASE {name}"))
-    asyncio.run(_prepare(url_text(postgres_server.set(database=name))))
+    asyncio.run(prepared(url_text(postgres_server.set(database=name))))
     yield name
     asyncio.run(administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -66,7 +66,7 @@ async def bare_postgres_url(postgres_server: URL) -> AsyncIterator[str]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database file with an empty store, to be copied."""
     path = tmp_path_factory.mktemp("template") / "gridwalk.db"
-    asyncio.run(_prepare(f"sqlite:///{path}"))
+    asyncio.run(prepared(f"sqlite:///{path}"))
     return path
 
 
@@ -124,7 +124,8 @@ async def no_pause() -> None:
     await asyncio.sleep(0)
 
 
-async def _prepare(url: str) -> None:
+async def prepared(url: str) -> None:
+    """Make a database that is empty ready for a server."""
     database = open_database(url, 1)
     await migrate(database.engine)
     await initialise(database.engine, EPOCH)

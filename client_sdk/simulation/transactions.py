@@ -121,6 +121,9 @@ class SimulatedTransaction:
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self.bound - 1, MAX_INTEGER)
 
+    async def lasting(self) -> FeedPosition:
+        return await self.horizon()
+
     async def purged(self) -> FeedPosition:
         return (await self._step()).purged
 

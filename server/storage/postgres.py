@@ -94,7 +94,9 @@ def postgres_engine(url: URL, connections: int) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine, begin: str, **options: Any) -> AsyncIterator["PostgresTransaction"]:
+async def _transaction(
+    engine: AsyncEngine, begin: str, lasting: "_Lasting", **options: Any
+) -> AsyncIterator["PostgresTransaction"]:
     """A transaction whose first statement is `begin`.
 
     A connection that the server closed while it was idle may show it only at that statement. Nothing was done on
@@ -108,7 +110,7 @@ async def _transaction(engine: AsyncEngine, begin: str, **options: Any) -> Async
                 try:
                     async with driver.transaction(**options):
                         tx, horizon, epoch, purged, _ = await driver.fetchrow(begin)
-                        transaction = PostgresTransaction(driver, tx, horizon, epoch, purged)
+                        transaction = PostgresTransaction(driver, tx, horizon, epoch, purged, lasting)
                         begun = True
                         yield transaction
                 finally:
@@ -132,30 +134,54 @@ def _collisions() -> Iterator[None]:
         raise Collision from error
 
 
+class _Lasting:
+    """The largest transaction id that this process knows to be on disk.
+
+    After a crash PostgreSQL gives the ids again that only transactions without a trace had: rolled back, or idle.
+    """
+
+    tx = 0
+
+    def note(self, tx: int) -> None:
+        """Take note of a transaction that wrote something and has committed."""
+        self.tx = max(self.tx, tx)
+
+
 class PostgresStore:
     """See `sync.storage.Store`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._lasting = _Lasting()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator["PostgresTransaction"]:
         """A snapshot, taken here."""
-        async with _transaction(self._engine, _BEGIN_READ, isolation="repeatable_read", readonly=True) as transaction:
+        begun = _transaction(self._engine, _BEGIN_READ, self._lasting, isolation="repeatable_read", readonly=True)
+        async with begun as transaction:
             yield transaction
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator["PostgresTransaction"]:
         """A transaction at READ COMMITTED: what it locks, it sees in the newest state."""
-        async with _transaction(self._engine, _BEGIN_WRITE, isolation="read_committed") as transaction:
+        begun = _transaction(self._engine, _BEGIN_WRITE, self._lasting, isolation="read_committed")
+        async with begun as transaction:
             yield transaction
+        if transaction.touched:
+            self._lasting.note(transaction.tx)
 
 
 class PostgresTransaction:
     """See `sync.storage.WriteTransaction`. No transaction below `horizon` was still open when this one began."""
 
     def __init__(
-        self, driver: Any, tx: int, horizon: int, epoch: uuid.UUID | None, purged: tuple[int, int] | None
+        self,
+        driver: Any,
+        tx: int,
+        horizon: int,
+        epoch: uuid.UUID | None,
+        purged: tuple[int, int] | None,
+        lasting: _Lasting,
     ) -> None:
         self.tx = tx
         self.touched: set[str] = set()
@@ -163,6 +189,7 @@ class PostgresTransaction:
         self._horizon = horizon
         self._epoch = epoch
         self._purged = purged
+        self._lasting = lasting
         self._existing: set[uuid.UUID] = set()
 
     async def epoch(self) -> uuid.UUID:
@@ -190,7 +217,11 @@ class PostgresTransaction:
 
     async def feed(self, key: str, after: FeedPosition, limit: int) -> list[FeedEntry]:
         rows = await self._driver.fetch(sql.FEED, _text(key), *after, self._horizon, limit)
-        return sql.feed_entries(rows, (row[2] for row in rows))
+        entries = sql.feed_entries(rows, (row[2] for row in rows))
+        if entries:
+            # What others have committed is on disk when it is seen.
+            self._lasting.note(entries[-1].tx)
+        return entries
 
     async def feed_holds(self, key: str, after: FeedPosition, count: int) -> bool:
         return bool(await self._driver.fetch(sql.FEED_HOLDS, _text(key), *after, self._horizon, count - 1))
@@ -201,6 +232,9 @@ class PostgresTransaction:
 
     async def horizon(self) -> FeedPosition:
         return FeedPosition(self._horizon - 1, MAX_INTEGER)
+
+    async def lasting(self) -> FeedPosition:
+        return FeedPosition(min(self._horizon - 1, self._lasting.tx), MAX_INTEGER)
 
     async def purged(self) -> FeedPosition:
         return FeedPosition(*(self._purged or await self._driver.fetchval(_PURGED)))

@@ -217,6 +217,9 @@ class SqliteTransaction:
     async def horizon(self) -> FeedPosition:
         return FeedPosition(0, (await self._stands()).last_version)
 
+    async def lasting(self) -> FeedPosition:
+        return await self.horizon()
+
     async def purged(self) -> FeedPosition:
         return (await self._stands()).purged
 

@@ -88,6 +88,7 @@ class AttendingDevice(LocalDevice):
         dismissed. Raises NotAllowed (`refusal_closed` when this device knows of that already) or Invalid.
         """
         _check_unsettled(refusal)
+        author = self._author()
         first, *later = await self._together(refusal)
         writes = [await self._again(first, corrected)]
         for one in later:
@@ -95,7 +96,7 @@ class AttendingDevice(LocalDevice):
             if write.kind is Kind.CREATE:
                 write = msgspec.structs.replace(write, kind=Kind.UPDATE)
             writes.append(write)
-        await self._commit(writes)
+        await self._commit(author, writes)
 
     async def dismiss(self, refusal: Refusal) -> Refusal:
         """Let the refused change be; with a creation, the record's later changes too."""
@@ -122,7 +123,7 @@ class AttendingDevice(LocalDevice):
             raise NotAllowed("already_undone", f"by version {item.undone}")
         if item.type not in self._parts.registry:
             raise Invalid("type_unknown", f"there is no record type {item.type!r}")
-        spec = self._parts.registry.get(item.type)
+        spec, author = self._parts.registry.get(item.type), self._author()
         row = await self._store.run(asking.record, item.record)
         if row is None or row.deleted:
             raise Invalid("record_unknown", f"there is no {spec.name} {item.record} on this device")
@@ -134,15 +135,15 @@ class AttendingDevice(LocalDevice):
                 raise Invalid(error.code, error.detail) from error
             change = uuid7(self._parts.clock.now_ms(), self._parts.random_bytes)
             write = LocalWrite(Kind.UPDATE, change, spec, item.record, encoded, item.version, undoes=item.change)
-            (row,) = await self._commit([write])
+            (row,) = await self._commit(author, [write])
         record: Record = self._typed(spec.cls, row.id, row.version, row.fields)
         return UndoResult(record, kept)
 
     async def _close(self, refusal: Refusal, state: str) -> Refusal:
-        batch = self._batch()
+        author, batch = self._author(), self._batch()
         for one in await self._together(refusal):
             batch.update(one, state=state)
-        row, *_ = await self._commit(batch.writes)
+        row, *_ = await self._commit(author, batch.writes)
         return self._typed(Refusal, row.id, row.version, row.fields)
 
     async def _together(self, refusal: Refusal) -> list[Refusal]:

@@ -48,6 +48,7 @@ class Device(MediaDevice):
     ) -> None:
         super().__init__(parts, connection, addresses, on_wifi, model)
         self._turn = Turn()
+        self._signing_in = asyncio.Lock()
         self._observers: list[OnStatus] = []
         self._indexing = asyncio.create_task(self._index_beside())
         self.status = Status(SyncState.IDLE)
@@ -96,6 +97,10 @@ class Device(MediaDevice):
         Raises UnsentWork when another user's work waits in the store, Rejected (`credentials_wrong`,
         `account_locked`, `device_taken`, ...), Offline.
         """
+        async with self._signing_in:
+            await self._sign_in(user, password)
+
+    async def _sign_in(self, user: str, password: str) -> None:
         identity = self._parts.sessions.identity
         if identity.user not in (None, user):
             await self._store.run(refuse_unsent, identity)

@@ -63,9 +63,9 @@ class LocalDevice:
 
     async def create(self, record: R) -> R:
         """Store a new record; returned with its id. Raises NotAllowed or Invalid, then nothing is stored."""
-        batch = self._batch()
+        author, batch = self._author(), self._batch()
         created = batch.create(record)
-        await self._commit(batch.writes)
+        await self._commit(author, batch.writes)
         return created
 
     async def update(self, record: R, /, **fields: Any) -> R:
@@ -74,23 +74,23 @@ class LocalDevice:
 
         `record` is what the user looked at: edits of others that are newer than it count as concurrent.
         """
-        batch = self._batch()
+        author, batch = self._author(), self._batch()
         batch.update(record, **fields)
-        (row,) = await self._commit(batch.writes)
+        (row,) = await self._commit(author, batch.writes)
         return self._typed(type(record), row.id, row.version, row.fields)
 
     async def delete(self, record: Record) -> None:
         """Delete `record`. Raises NotAllowed or Invalid, then nothing happens."""
-        batch = self._batch()
+        author, batch = self._author(), self._batch()
         batch.delete(record)
-        await self._commit(batch.writes)
+        await self._commit(author, batch.writes)
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[Batch]:
         """Collect writes; when the context ends well, they are stored together. Raises NotAllowed or Invalid."""
-        batch = self._batch()
+        author, batch = self._author(), self._batch()
         yield batch
-        await self._commit(batch.writes)
+        await self._commit(author, batch.writes)
 
     async def get(self, cls: type[R], record_id: uuid.UUID) -> R | None:
         """The record as the user sees it, None where the device has none."""
@@ -143,12 +143,13 @@ class LocalDevice:
     def _batch(self) -> Batch:
         return Batch(self._parts.clock.now_ms, self._parts.random_bytes)
 
-    async def _commit(self, writes: Iterable[LocalWrite]) -> list[RecordRow]:
-        rows = await self._store.run(commit, self._author(), list(writes))
+    async def _commit(self, author: Author, writes: Iterable[LocalWrite]) -> list[RecordRow]:
+        rows = await self._store.run(commit, author, list(writes))
         self._wrote.set()
         return rows
 
     def _author(self) -> Author:
+        """Who writes. To be asked before anything is awaited: by then the phone may be another user's."""
         sessions = self._parts.sessions
         if sessions.account is None:
             raise NotAllowed("token_missing", "nobody has signed in on this device yet")

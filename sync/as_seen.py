@@ -27,14 +27,14 @@ async def possible_ms(work: Workspace, change: Change, actor: Actor, told_ms: in
 
 
 async def places_known(
-    work: Workspace, spec: RecordType[Any], draft: Draft, change: Change, actor: Actor
+    work: Workspace, spec: RecordType[Any], draft: Draft, change: Change, actor: Actor, told_ms: int
 ) -> tuple[str, ...]:
     """The scopes by which a change of a living record is permitted: where it lies, and where its author saw it if
     others have moved it since.
 
-    A move that came before the device had last sent everything was told to it. What people are to decide follows its
-    record, and power over it goes along. Who has missed more than LOOKED_BACK changes of a record counts by where it
-    lies.
+    A move that came before the device had last sent everything was told to it; one from before `told_ms` (UTC)
+    counts as told. What people are to decide follows its record, and power over it goes along. Who has missed more
+    than LOOKED_BACK changes of a record counts by where it lies.
     """
     moved = [name for name in spec.scope_fields if name in draft.marks and draft.marks[name].version > change.base]
     if not moved or change.delete or draft.deleted or draft.type != spec.name or spec.name in FOR_PEOPLE:
@@ -46,7 +46,7 @@ async def places_known(
         if one.version <= change.base or not open_fields:
             break
         before = _fields(change_now(spec, one).before)
-        if one.device == actor.device or one.received_ms < actor.sent_all_ms:
+        if one.device == actor.device or one.received_ms < max(actor.sent_all_ms, told_ms):
             open_fields -= before.keys()
         seen |= {name: before[name] for name in open_fields & before.keys()}
     else:

@@ -169,7 +169,8 @@ class Decision:
         self.scopes = draft.scopes
         within = draft.scopes
         if draft.version > change.base and not self.by_server:
-            within = await places_known(self.work, spec, draft, change, self.actor)
+            told_ms = self.as_of_ms - self.rules.offline_ms
+            within = await places_known(self.work, spec, draft, change, self.actor, told_ms)
         # First of all, so that an outsider learns nothing else.
         if not self.roles.over(within, self.as_of_ms):
             raise Refused("scope_denied", "no grant covers the record")

@@ -24,7 +24,7 @@ from client_sdk.store.media import Delivery, MediaRules, MediaUse, QueuedMedia, 
 from client_sdk.store.media_files import TakenFile, folder_of, is_whole, settle, take, urgency_of
 from client_sdk.store.records import RecordRow
 from client_sdk.store.thread import Tables
-from client_sdk.store.writing import Author, LocalWrite, commit
+from client_sdk.store.writing import Author, LocalWrite, check_keeper, commit
 from client_sdk.wire import MediaLink, PublishRequest
 from field_schemas.media import MediaRef, media_fields, safe_name
 from field_schemas.policies import Policy
@@ -85,10 +85,8 @@ class MediaDevice(AttendingDevice):
         Invalid (`media_refused`, `media_empty`, and `digest_unsupported` where this device cannot compute the
         server's digest), StorageFull, or OSError where `file` cannot be read; then nothing has happened.
         """
-        spec = type_of(type(record))
-        account = self._parts.sessions.account
-        algorithm = account.media_digest if account else "sha256"
-        taken = await asyncio.to_thread(take, Path(file), self._folder, algorithm)
+        spec, author = type_of(type(record)), self._author()
+        taken = await asyncio.to_thread(take, Path(file), self._folder, author.account.media_digest)
         try:
             if taken.media_type is None:
                 raise Invalid("media_empty" if not taken.size else "media_refused", str(file))
@@ -100,10 +98,10 @@ class MediaDevice(AttendingDevice):
             named = field or _only_field(spec)
             near = await self._store.run(around, record)
             claims = claims_of(record, ref, near, self._parts.clock, self._model)
-            warnings = exif.warnings(origin, claims, account.thresholds if account else None)
+            warnings = exif.warnings(origin, claims, author.account.thresholds)
             writes = _naming(self._batch(), record, named, entry(ref) if entry else ref)
             self._sender.expect()
-            row = await self._store.run(_attach, self._author(), writes, taken, queued, MediaUse(record.id, named))
+            row = await self._store.run(_attach, author, writes, taken, queued, MediaUse(record.id, named))
             self._wrote.set()
         finally:
             taken.path.unlink(missing_ok=True)
@@ -235,6 +233,7 @@ def _naming(batch: Batch, record: Record, field: str, value: Any) -> list[LocalW
 def _attach(
     tables: Tables, author: Author, writes: list[LocalWrite], taken: TakenFile, queued: QueuedMedia, use: MediaUse
 ) -> RecordRow:
+    check_keeper(tables, author)
     row = tables.records.get(use.record)
     if row is None or row.deleted or not _names(row, use.field, queued.digest):
         (row,) = commit(tables, author, writes)

@@ -79,13 +79,17 @@ class Author(msgspec.Struct, frozen=True):
 
 def commit(tables: Tables, author: Author, writes: list[LocalWrite]) -> list[RecordRow]:
     """Carry out the writes together; the records after each. Raises NotAllowed or Invalid, then nothing is stored."""
-    if (keeper := tables.meta.identity) is None or keeper.device != author.identity.device:
-        # The store passed to somebody else while this waited for its turn.
-        raise NotAllowed("token_missing", "another user has taken the device over")
+    check_keeper(tables, author)
     seq = tables.outbox.next_seq()
     rows = [_carry_out(tables, author, write, seq + n) for n, write in enumerate(writes)]
     tables.meta.stamp = author.stamps.last
     return rows
+
+
+def check_keeper(tables: Tables, author: Author) -> None:
+    """Raise NotAllowed where the store has passed to somebody else while what the author does waited for its turn."""
+    if (keeper := tables.meta.identity) is None or keeper.device != author.identity.device:
+        raise NotAllowed("token_missing", "another user has taken the device over")
 
 
 def _carry_out(tables: Tables, author: Author, write: LocalWrite, seq: int) -> RecordRow:

@@ -29,7 +29,7 @@ class Gate:
         Raises SyncError `token_missing`, `token_invalid`, `token_expired`, `proof_invalid`, `proof_stale`,
         `device_revoked` or `account_disabled`.
         """
-        return await self._standing(request, self._admitted(request), revoked_too=revoked_too)
+        return await self._standing(self._admitted(request), revoked_too=revoked_too)
 
     async def read(self, request: AnyRequest, body: Body[T], *, revoked_too: bool = False) -> tuple[Identity, T]:
         """Who makes this call, by what holds when its body has come, and what it says. Raises as `identify` and
@@ -39,7 +39,7 @@ class Gate:
         """
         session = self._admitted(request)
         message = await body.read(request)
-        return await self._standing(request, session, revoked_too=revoked_too), message
+        return await self._standing(session, revoked_too=revoked_too), message
 
     def _admitted(self, request: AnyRequest) -> uuid.UUID:
         """The session that the token names, with the proof that it is the caller's. Raises SyncError."""
@@ -49,13 +49,14 @@ class Gate:
         claims = self._tokens.read(token, self._now_ms())
         if thumbprint(self._proof_key(request, token)) != claims.cnf.jkt:
             raise SyncError("proof_invalid", "the proof is signed by another key than the token's")
+        # For the request log, also where nothing comes of the call.
+        request.scope["user"] = claims
         return claims.sid
 
-    async def _standing(self, request: AnyRequest, session: uuid.UUID, *, revoked_too: bool) -> Identity:
+    async def _standing(self, session: uuid.UUID, *, revoked_too: bool) -> Identity:
         identity = await self._sessions.identify(session)
         if identity.revoked and not revoked_too:
             raise SyncError("device_revoked", f"device {identity.device} was revoked")
-        request.scope["user"] = identity
         return identity
 
     def proof_key(self, request: AnyRequest) -> bytes:

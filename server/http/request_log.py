@@ -7,7 +7,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from media.tus import VERSION
-from server.accounts.identities import Identity
+from server.accounts.tokens import AccessClaims
 
 _log = structlog.get_logger("server.requests")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -58,7 +58,7 @@ def _shown(path: str) -> str:
 
 def _write(scope: HTTPScope, status: int, seconds: float) -> None:
     caller = scope.get("user")
-    who = {"user": caller.user, "device": str(caller.device)} if isinstance(caller, Identity) else {}
+    who = {"user": caller.sub, "device": str(caller.dev)} if isinstance(caller, AccessClaims) else {}
     _log.info(
         "request",
         method=scope["method"],

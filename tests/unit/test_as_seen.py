@@ -7,6 +7,7 @@ import pytest
 
 from field_schemas.access import Role
 from sync.authority import Actor
+from sync.clock import DAY_MS
 from sync.messages import Outcome, Verdict
 from tests.unit.builders import GRID, Office, actor, component, inspector, new_id, supervisor
 
@@ -88,6 +89,14 @@ async def test_told_of_the_move(office: Office) -> None:
     office.now += 1
     told = msgspec.structs.replace(inspector("wang"), sent_all_ms=office.now)
     assert (await edit(office, told, record, version)).code == "scope_denied"
+
+
+async def test_moved_long_ago(office: Office) -> None:
+    """Whoever has not heard of a move for as long as work may wait on a phone counts as told of it."""
+    record, version = await made(office, inspector("li"))
+    await moved(office, record, version)
+    office.now += 31 * DAY_MS
+    assert (await edit(office, inspector("wang"), record, version)).code == "scope_denied"
 
 
 async def test_fields_by_the_roles_of_before(office: Office) -> None:

@@ -18,6 +18,7 @@ from field_schemas.media import MediaRef
 from field_schemas.types.finding import Finding
 from tests.fake_server import FakeServer
 from tests.phones import NEXT_STREET, bytes_of, city, finding, phone
+from tests.unit.media import photo, put
 
 TOKEN_MS = 900_000
 
@@ -142,6 +143,29 @@ async def test_work_that_meets_another_users_sign_in_is_not_theirs(tmp_path: Pat
         with pytest.raises(NotAllowed, match="token_missing"):
             await saving
         assert (await busy, li.user, await li.pending()) == (True, "zhao", [])
+
+
+async def test_two_sign_ins_of_one_user(tmp_path: Path, server: FakeServer) -> None:
+    """Who signs in twice at once, on a phone that was another's, has one device and one session."""
+    async with phone(tmp_path, server, "li") as li:
+        await li.sync()
+        await asyncio.gather(li.sign_in("zhao", "secret"), li.sign_in("zhao", "secret"))
+        assert [device for device, (user, _) in server.accounts.devices.items() if user == "zhao"] == [li.id]
+
+
+async def test_a_photo_that_is_being_attached_is_not_another_users(tmp_path: Path, server: FakeServer) -> None:
+    """What a user began is not stored in the name of who has signed in by the time that the file is read."""
+    file = put(tmp_path, "IMG_0001.jpg", photo(1))
+    async with phone(tmp_path, server, "li") as li:
+        made = await li.create(finding())
+        await li.sync()
+        attaching = asyncio.create_task(li.attach(made, file))
+        await asyncio.sleep(0)
+        await li.sign_in("zhao", "secret")
+        # By the moment: the copy it was making has gone, or the store is not the user's any more.
+        with pytest.raises((OSError, NotAllowed)):
+            await attaching
+        assert (await li.pending(), await li.media()) == ([], [])
 
 
 @pytest.mark.parametrize("whole", [True, False])

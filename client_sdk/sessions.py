@@ -33,7 +33,7 @@ class Sessions:
         Raises UnsentWork when the store holds unsent work of another user.
         """
         # Who has just given the password to a server believes that it is the one.
-        account = msgspec.structs.replace(self._account(response), server_key=response.server_key)
+        account = self._account(response, response.server_key)
         await self._store.run(self._begin, msgspec.structs.replace(identity, user=account.user), account)
 
     async def renew(self, known: Account, response: SessionResponse) -> None:
@@ -41,7 +41,8 @@ class Sessions:
 
         Raises SignInNeeded where that has ended meanwhile: nobody is signed in by an answer that comes too late.
         """
-        await self._store.run(self._renew, known, self._account(response))
+        # Who answers in the server's name later must have the key that was told at the sign-in.
+        await self._store.run(self._renew, known, self._account(response, known.server_key or response.server_key))
 
     async def take_grants(self, me: Me) -> None:
         """Keep the grants the server told."""
@@ -65,7 +66,7 @@ class Sessions:
         """
         return await self._store.run(self._wipe, identity)
 
-    def _account(self, response: SessionResponse) -> Account:
+    def _account(self, response: SessionResponse, server_key: str) -> Account:
         return Account(
             response.user,
             response.display_name,
@@ -73,15 +74,10 @@ class Sessions:
             response.access_token,
             self._clock.now_ms() + response.expires_in * 1000 - _EARLY_MS,
             response.refresh_token,
-            self._pinned_key(response),
+            server_key,
             response.media_digest,
             response.thresholds,
         )
-
-    def _pinned_key(self, response: SessionResponse) -> str:
-        """The server's key as it was told at the sign-in: who answers in its name later must have the same."""
-        known = self.account.server_key if self.account and self.account.user == response.user else ""
-        return known or response.server_key
 
     def _begin(self, tables: Tables, identity: Identity, account: Account) -> None:
         if self.identity.user not in (None, account.user):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sync.errors import SyncError
+from sync.errors import ContentsSetBack, SyncError
 from sync.storage import FeedPosition
 
 _LARGEST = 2**63 - 1
@@ -65,6 +65,11 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     def furthest(self) -> FeedPosition:
         """Up to where any view was read."""
         return max((view.position for view in self.views.values()), default=FeedPosition())
+
+    def check(self, horizon: FeedPosition) -> None:
+        """Raise ContentsSetBack where it reaches further than `horizon`, up to which there is anything."""
+        if self.furthest > horizon:
+            raise ContentsSetBack(f"the cursor reaches beyond {horizon}, up to which there is anything")
 
     def encode(self) -> str:
         """The text a device keeps, with a checksum: a cursor that is damaged into another would lose records."""

@@ -11,7 +11,7 @@ from field_schemas.scopes import covers, feed_key
 from sync.authority import Actor, authority_tag
 from sync.clock import stamp_at
 from sync.cursor import Cursor, ViewCursor, tag_of
-from sync.errors import ContentsSetBack, SyncError
+from sync.errors import SyncError
 from sync.merge import Mark
 from sync.messages import PullRequest, PullResponse, WireRecord
 from sync.storage import FeedPosition, ReadTransaction, StoredRecord
@@ -99,9 +99,7 @@ async def _cursor(tx: ReadTransaction, text: str | None) -> Cursor:
     cursor = Cursor.decode(text)
     if cursor.epoch != epoch:
         raise SyncError("epoch_changed", f"the cursor is of {cursor.epoch}, the store of {epoch}")
-    horizon = await tx.horizon()
-    if cursor.furthest > horizon:
-        raise ContentsSetBack(f"the cursor reaches beyond {horizon}, up to which there is anything")
+    cursor.check(await tx.horizon())
     stale = any(FeedPosition() < view.reached < purged for view in cursor.views.values())
     if stale and cursor.purged < purged:
         raise SyncError("cursor_expired", "deleted records the device may hold are not remembered any more")

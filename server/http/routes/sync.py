@@ -118,8 +118,12 @@ class Reading:
             async with self._store.reading() as tx:
                 horizon, epoch = await tx.horizon(), await tx.epoch()
             self._horizon = max(self._horizon, horizon)
-            if cursor.epoch == epoch and cursor.furthest > horizon:
-                raise _told(ContentsSetBack(f"the cursor reaches beyond {horizon}"), who)
+            if cursor.epoch != epoch:
+                return
+            try:
+                cursor.check(horizon)
+            except ContentsSetBack as error:
+                raise _told(error, who) from None
 
     async def page_along(self, request: AnyRequest, who: Identity, wanted: PullRequest) -> PullResponse | None:
         """The page, or None where there is none to give: the work was taken, and a pull will tell the reason."""
